@@ -153,7 +153,7 @@ class DriftMonitor:
         return DriftReport(drifted=self.drifted, prompts=prompts, signals=signals, why=why)
 
 
-def compared(
+def compare_signals(
     drift_baseline: DriftBaseline, prompts: Sequence[Mapping[str, float]]
 ) -> list[SignalDrift]:
     """The test of each signal over some prompts, all at once.

@@ -1,5 +1,6 @@
 """The price of compute: the accuracy that a generation must gain to be spent."""
 
+from collections.abc import Sequence
 from math import exp, log
 from typing import Literal
 
@@ -18,6 +19,21 @@ from allocator.schedule import Schedule
 RATE = 0.05
 # With more prompts in flight, steps are made smaller. The oldest holds up so many at most.
 IN_FLIGHT, MOST_AWAITED = 8, 1024
+
+
+def interpolated_price(log_cost: float, costs: Sequence[float], prices: Sequence[float]) -> float:
+    """The price at which prompts have an average cost, interpolated in logs.
+
+    Beyond the ends of the points it is the price at the end.
+
+    Args:
+        log_cost: natural logarithm of the average cost.
+        costs: average cost at each price, in the same unit.
+        prices: the prices, ascending.
+    """
+    # Averages over few prompts need not be monotone in the price.
+    rising = np.maximum.accumulate(np.log(costs)[::-1])
+    return float(np.exp(np.interp(log_cost, rising, np.log(prices)[::-1])))
 
 
 class PricePoint(BaseModel):
@@ -65,11 +81,8 @@ class PriceList(JsonArtifact):
         """
         if not generations > 0:
             raise InputError("generations", generations, "must be above 0")
-        spent = np.log([point.generations for point in self.points])[::-1]
-        prices = np.log([point.price for point in self.points])[::-1]
-        # Averages over few prompts need not be monotone in the price.
-        rising = np.maximum.accumulate(spent)
-        return float(np.exp(np.interp(log(generations), rising, prices)))
+        spent = [point.generations for point in self.points]
+        return interpolated_price(log(generations), spent, [p.price for p in self.points])
 
 
 def check_average(average: float) -> None:

@@ -62,7 +62,8 @@ class Stage(BaseModel):
         return self.samples + sum(search.cost(0) for search in self.searches)
 
     def __str__(self) -> str:
-        return " and ".join([f"{self.samples} samples", *map(str, self.searches)])
+        samples = f"{self.samples} sample{'s' * (self.samples > 1)}"
+        return " and ".join([samples, *map(str, self.searches)])
 
 
 class Schedule(BaseModel):

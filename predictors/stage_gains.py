@@ -56,7 +56,7 @@ class StageGains:
         """Why a run ends here, in a sentence."""
         at = self.schedule.stages[self.stage]
         if self.last:
-            return f"{at}: the top of the schedule"
+            return f"{at}: the last stage of the schedule"
         more = np.array(self.schedule.costs[self.stage + 1 :]) - at.cost
         best = float((self.gains[self.stage + 1 :] / more).max())
         return f"{at}: each generation more would have gained {100 * best:.2g} points at most"

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from allocator.checks import check_positive
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
+from allocator.price import interpolated_price
 from predictors.branches import Branch, BranchScoring
 from predictors.thinking_state import BASE, PROBE_TOKENS, STATE_NAMES, gain_columns, state_of
 
@@ -144,7 +145,7 @@ class ThinkingPolicy(JsonArtifact):
         columns, unfinished = gain_columns(states), states[..., STATE_NAMES.index("unfinished")]
         more = self._gain(level, stage)
         height = _exp(columns[..., :BASE] @ np.array(more.weights))
-        spent = self.spent(level, self.stages[stage:])
+        spent = self.expected_tokens(level, self.stages[stage:])
         depth_gain = depth_cost = np.zeros(height.shape)
         if level < len(self.deepening):
             step = self.deepening[level]
@@ -166,7 +167,7 @@ class ThinkingPolicy(JsonArtifact):
         """
         return 0 if self.probes else self.probe_tokens
 
-    def spent(self, level: int, stages: Sequence[int]) -> NDArray[np.float64]:
+    def expected_tokens(self, level: int, stages: Sequence[int]) -> NDArray[np.float64]:
         """Tokens that numbers of samples cost on average in calibration, shape (stages,).
 
         Args:
@@ -194,7 +195,7 @@ class ThinkingPolicy(JsonArtifact):
             like, alike = now, np.minimum(later, self.direct) - now
         else:
             # What the run's direct answers cost is not known apart from its thoughts.
-            tokens = np.maximum(tokens - self.spent(level, [self.direct])[0], 0.0)
+            tokens = np.maximum(tokens - self.expected_tokens(level, [self.direct])[0], 0.0)
             like, alike = now - self.direct, later - now
         each = (tokens + PRIOR_SAMPLES * more.tokens) / (like + PRIOR_SAMPLES)
         others = (later - now - alike) * self.sampling[level].tokens
@@ -234,9 +235,8 @@ class ThinkingPolicy(JsonArtifact):
         if tokens < least:
             why = f"must be at least {ceil(least)} tokens, the least that calibration measured"
             raise InputError("average_tokens", tokens, why)
-        spent = np.log([point.tokens for point in self.prices])[::-1]
-        prices = np.log([point.price for point in self.prices])[::-1]
-        return float(np.exp(np.interp(np.log(tokens), np.maximum.accumulate(spent), prices)))
+        spent = [point.tokens for point in self.prices]
+        return interpolated_price(float(np.log(tokens)), spent, [p.price for p in self.prices])
 
 
 def read_thinking(folder: Path) -> ThinkingPolicy | None:

@@ -245,7 +245,7 @@ class PromptRun:
     async def canonicalize(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples with equal answers written equally, as selection and features expect."""
         answers = [sample.answer for sample in samples]
-        canonicalized = await self.models.answers.canonicalized(answers)
+        canonicalized = await self.models.answers.canonicalize_async(answers)
         self.undecided.update(self.models.answers.undecided(answers))
         return [s.with_answer(a) for s, a in zip(samples, canonicalized, strict=True)]
 

@@ -18,7 +18,7 @@ from allocator.files import first_error
 from predictors.sample import Sample
 from predictors.scoring import Scoring
 from runtime.artifact import SETTINGS
-from runtime.verifiers.base import aggregated
+from runtime.verifiers.base import all_aggregations
 
 FILES, FILE = "traffic-*.jsonl", "traffic-{:06d}.jsonl"
 # Calibration from a log needs this many samples of each question.
@@ -102,7 +102,7 @@ class RecordedPrompt(_Line):
 def _probability(scoring: Scoring, sample: Sample) -> float:
     """How probably a sample is correct: its score may be a power of that."""
     known = (sample.logprob, sample.tokens, sample.ended, sample.confidence)
-    return float(scoring.probability(aggregated(sample.step_scores), *known))
+    return float(scoring.probability(all_aggregations(sample.step_scores), *known))
 
 
 class RecordedVerdict(_Line):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import erfc, hypot, inf, sqrt
 from pathlib import Path
 
-from allocator.drift import MIN_PROMPTS, WORDS, SignalDrift, compared
+from allocator.drift import MIN_PROMPTS, WORDS, SignalDrift, compare_signals
 from allocator.errors import InputError
 from calibration.data.logged_figures import Figure, LoggedFigures
 from calibration.sampling.collect import PromptRecord, collect
@@ -144,7 +144,7 @@ def compare(policy: FittedPolicy, logged: LoggedFigures, records: Sequence[Promp
     signals: list[SignalDrift] = []
     if len(records) >= MIN_PROMPTS:
         values = [drift_signals(policy, r.prompt_tokens, r.independent.samples) for r in records]
-        signals = compared(policy.drift_baseline, values)
+        signals = compare_signals(policy.drift_baseline, values)
     return Check(tuple(comparisons), tuple(signals))
 
 

@@ -11,7 +11,7 @@ from allocator.errors import InputError
 from calibration.data.cells import as_scores, is_blank
 from calibration.data.log_rows import LogRows
 from predictors.scoring import NEAREST
-from runtime.verifiers.base import Aggregation, aggregate, aggregated
+from runtime.verifiers.base import Aggregation, aggregate, all_aggregations
 
 # A column with at least this share of values outside [0, 1] holds log-odds. With fewer it is
 # taken for one of probabilities with errors in it.
@@ -107,7 +107,7 @@ def read_scores(
             one_way = [aggregate(cell, aggregation) for cell in cells]
             values[name] = _lowest_elsewhere(one_way, place)
             continue
-        each = [aggregated(cell) for cell in cells]
+        each = [all_aggregations(cell) for cell in cells]
         for how in each[0]:
             values[f"{name}.{how}"] = _lowest_elsewhere([one[how] for one in each], place)
     if aggregation is not None and not of_steps:

@@ -18,7 +18,7 @@ from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import in_threads
 from calibration.sampling.collect import PromptRecord
 from predictors.scoring import Scoring
-from runtime.verifiers.base import aggregated
+from runtime.verifiers.base import all_aggregations
 
 SAMPLES = 8  # collected solutions per prompt; enough to fit a few weights and a power
 POWERS = (2, 4, 8)
@@ -68,7 +68,7 @@ def _log_of(records: Sequence[PromptRecord], verified: bool) -> Log:
     texts = text_codes([sample.answer for sample in samples])
     correct = np.array([right for run in runs for right in run.correct])
     answer = answer_codes(np.repeat(np.arange(len(runs)), counts), texts, correct)
-    scores = [aggregated(sample.step_scores) for sample in samples] if verified else [{}]
+    scores = [all_aggregations(sample.step_scores) for sample in samples] if verified else [{}]
     answered = np.array([sample.answer is not None for sample in samples])
     confidence = np.array([sample.confidence for sample in samples])
     read = not np.isnan(confidence[answered]).any()

@@ -196,7 +196,7 @@ async def _canonicalized(
 ) -> list[list[Sample]]:
     """The samples of each run with equal answers as equal strings, the gold answer's first."""
     answers = [sample.answer for samples in runs for sample in samples]
-    _, *canonicalized = await models.answers.canonicalized([gold, *answers])
+    _, *canonicalized = await models.answers.canonicalize_async([gold, *answers])
     names = iter(canonicalized)
     return [[sample.with_answer(next(names)) for sample in samples] for samples in runs]
 

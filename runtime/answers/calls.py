@@ -97,13 +97,13 @@ class CallAnswers:
         """See `Answers.undecided`."""
         return self._texts.undecided(self._others(list(found)))
 
-    async def read(self, text: str) -> str | None:
+    async def extract_async(self, text: str) -> str | None:
         """See `extract`."""
-        return self._called(text) or await self._texts.read(text)
+        return self._called(text) or await self._texts.extract_async(text)
 
-    async def canonicalized(self, found: Sequence[str | None]) -> list[str | None]:
+    async def canonicalize_async(self, found: Sequence[str | None]) -> list[str | None]:
         """See `canonicalize`."""
-        return self._merged(found, await self._texts.canonicalized(self._others(found)))
+        return self._merged(found, await self._texts.canonicalize_async(self._others(found)))
 
     def _called(self, text: str) -> str | None:
         """A solution's calls as an answer; None where it has none."""

@@ -58,19 +58,19 @@ class PythonAnswers(Reader):
         """See `runtime.answers.readers.Answers.undecided`."""
         return [a for a in dict.fromkeys(found) if a is not None and a in self._overdue]
 
-    async def read(self, text: str) -> str | None:
-        """See `runtime.answers.readers.Answers.read`.
+    async def extract_async(self, text: str) -> str | None:
+        """See `runtime.answers.readers.Answers.extract_async`.
 
         Raises:
             ModelError: the file's function fails, or returns something else.
         """
         return await aside(self.extract, text)
 
-    async def canonicalized(self, found: Sequence[str | None]) -> list[str | None]:
-        """See `runtime.answers.readers.Answers.canonicalized`.
+    async def canonicalize_async(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `runtime.answers.readers.Answers.canonicalize_async`.
 
         Raises:
-            ModelError: as `read`.
+            ModelError: as `extract_async`.
         """
         return await aside(self.canonicalize, found)
 

@@ -30,10 +30,10 @@ class Grader:
         answer = await self.answer(prompt_ids, solution)
         if answer is None:
             return None
-        known, canonicalized = await self._answers.canonicalized([gold, answer])
+        known, canonicalized = await self._answers.canonicalize_async([gold, answer])
         return known == canonicalized
 
     async def answer(self, prompt_ids: Sequence[int], solution: Sequence[int]) -> str | None:
         """A solution's answer; None if it has none. Arguments as `is_right`."""
         concluded = self._reader.read(solution, (), self._reader.begun(prompt_ids)).content
-        return None if concluded is None else await self._answers.read(concluded)
+        return None if concluded is None else await self._answers.extract_async(concluded)

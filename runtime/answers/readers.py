@@ -34,8 +34,8 @@ class Answers(Protocol):
     """How a task's answers are read and compared.
 
     Equality is an equivalence, and does not depend on the order of answers. `extract` and
-    `canonicalize` may take seconds where an answer is hard to compare; `read` and `canonicalized`
-    are the same for event loops, which continue meanwhile.
+    `canonicalize` may take seconds where an answer is hard to compare; `extract_async` and
+    `canonicalize_async` are the same for event loops, which continue meanwhile.
     """
 
     def extract(self, text: str) -> str | None:
@@ -50,11 +50,11 @@ class Answers(Protocol):
         """Answers that could not be compared before the deadline; each equals only itself."""
         ...
 
-    async def read(self, text: str) -> str | None:
+    async def extract_async(self, text: str) -> str | None:
         """See `extract`."""
         ...
 
-    async def canonicalized(self, found: Sequence[str | None]) -> list[str | None]:
+    async def canonicalize_async(self, found: Sequence[str | None]) -> list[str | None]:
         """See `canonicalize`."""
         ...
 
@@ -84,11 +84,11 @@ class Reader:
         """See `Answers.undecided`."""
         return []
 
-    async def read(self, text: str) -> str | None:
+    async def extract_async(self, text: str) -> str | None:
         """See `extract`."""
         return self.extract(text)
 
-    async def canonicalized(self, found: Sequence[str | None]) -> list[str | None]:
+    async def canonicalize_async(self, found: Sequence[str | None]) -> list[str | None]:
         """See `canonicalize`."""
         return self.canonicalize(found)
 
@@ -173,8 +173,8 @@ class MathAnswers(Reader):
         """See `Answers.undecided`."""
         return [a for a in dict.fromkeys(found) if a is not None and a in self._overdue]
 
-    async def canonicalized(self, found: Sequence[str | None]) -> list[str | None]:
-        """See `Answers.canonicalized`."""
+    async def canonicalize_async(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `Answers.canonicalize_async`."""
         if not _missing(self._known([answer for answer in found if answer is not None])):
             return self.canonicalize(found)
         return await aside(self.canonicalize, found)

@@ -13,7 +13,7 @@ from runtime.engines.base import Completion
 from runtime.engines.tokenizer import decode
 from runtime.models import Models
 from runtime.request import RequestSettings, SearchStep
-from runtime.verifiers.base import aggregated
+from runtime.verifiers.base import all_aggregations
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Beam:
         tokens = sum(map(len, self.steps))
         # A beam that still grows is not cut off.
         finished = self.ended or not self.stopped
-        scores = aggregated(self.step_scores)
+        scores = all_aggregations(self.step_scores)
         return float(scoring.probability(scores, self.logprob, tokens, finished, self.confidence))
 
     def score(self, scoring: Scoring) -> float:
@@ -95,7 +95,7 @@ class SampleReader:
         content = None if beam.window is not None and beam.window.lost else reading.content
         raw = None if content is None else reading.raw_content
         if content is not None:
-            answer = await self._models.answers.read(content if raw is None else raw)
+            answer = await self._models.answers.extract_async(content if raw is None else raw)
         return Sample(
             steps=beam.steps,
             text=reading.text,

@@ -109,12 +109,12 @@ class AdaptiveThinking:
         """Why it ended, in a sentence."""
         votes = sorted(tally(self.branches, self.policy.scoring).values(), reverse=True)
         share = votes[0] / sum(votes) if votes and sum(votes) else 0.0
-        last = self.stage + 1 == len(self.policy.stages)
+        last = self.stage + 1 == len(self.policy.stages) and self.level + 1 == len(self.policy.caps)
         direct = sum(self._is_direct(number) for number in range(len(self.samples)))
         parts = [f"{direct} direct answer{'s' * (direct > 1)}"] if direct else []
         if thoughts := len(self.samples) - direct:
             depth = "of any length" if self.cap is None else f"of at most {self.cap} tokens"
-            parts.append(f"{thoughts} thoughts {depth}")
+            parts.append(f"{thoughts} thought{'s' * (thoughts > 1)} {depth}")
         return (
             f"{REASONS['end' if last else 'settled']}: after {' and '.join(parts)} the leading "
             f"answer had {share:.0%} of the votes"

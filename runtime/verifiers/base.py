@@ -122,6 +122,6 @@ def aggregate(step_scores: Sequence[float], how: Aggregation) -> float:
     return min(step_scores) if how == "min" else prod(step_scores)
 
 
-def aggregated(step_scores: Sequence[float]) -> dict[str, float]:
+def all_aggregations(step_scores: Sequence[float]) -> dict[str, float]:
     """Every aggregation of a solution's step scores, by name."""
     return {how: aggregate(step_scores, how) for how in get_args(Aggregation)}

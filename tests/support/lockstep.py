@@ -11,7 +11,7 @@ from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.engines.base import Completion, SamplingSettings, draw_seed, encode_prompt
 from runtime.models import Models
-from runtime.verifiers.base import Context, Verdict, aggregated
+from runtime.verifiers.base import Context, Verdict, all_aggregations
 
 Path = tuple[str | int, ...]
 
@@ -107,7 +107,7 @@ class LockstepPrompt:
     def probability_of(self, draft: Draft) -> float:
         tokens = sum(len(step) for step in draft.steps)
         cut_off = draft.stopped and not draft.ended
-        scores = aggregated(draft.scores)
+        scores = all_aggregations(draft.scores)
         return float(self.models.scoring.probability(scores, draft.logprob, tokens, not cut_off))
 
     async def rank(self, draft: Draft, lookahead: int, path: Path) -> float:
@@ -152,7 +152,7 @@ class LockstepPrompt:
         return Sample(
             steps=draft.steps,
             text=text,
-            answer=await self.models.answers.read(text),
+            answer=await self.models.answers.extract_async(text),
             step_scores=draft.scores,
             score=float(self.models.scoring.sharpened(self.probability_of(draft))),
             logprob=draft.logprob,

@@ -29,7 +29,7 @@ from runtime.models import open_models
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 from runtime.solving.stop_rule import StopRule
-from runtime.verifiers.base import Context, aggregated
+from runtime.verifiers.base import Context, all_aggregations
 from tests.support.cli import TASK, invoke, refused
 from tests.support.logs import write
 from tests.support.serving import Loaded, asked, chat
@@ -133,19 +133,19 @@ def test_scores_of_the_attached_models_are_the_logs(
                     verdict = await models.verifier.score(context, sample.steps)
                     # The pool keeps scores in half precision.
                     assert verdict.step_scores == pytest.approx(sample.step_scores, abs=2e-3)
-                    read = await models.answers.read(
+                    read = await models.answers.extract_async(
                         engine.tokenizer.decode(sample.token_ids, skip_special_tokens=True)
                     )
                     assert read == sample.answer
                     here = models.scoring.score(
-                        aggregated(verdict.step_scores),
+                        all_aggregations(verdict.step_scores),
                         sample.logprob,
                         sample.tokens,
                         sample.ended,
                     )
                     of_log = {
                         f"score.{how}": value
-                        for how, value in aggregated(sample.step_scores).items()
+                        for how, value in all_aggregations(sample.step_scores).items()
                     }
                     there = logged.score(of_log, sample.logprob, sample.tokens, sample.ended)
                     assert float(here) == pytest.approx(float(there), abs=5e-3)
@@ -180,7 +180,7 @@ def test_the_stop_rule_is_the_same_before_and_after(
             while more := votes.more():
                 for _ in range(more):
                     sample = next(samples)
-                    scores = aggregated(sample.step_scores)
+                    scores = all_aggregations(sample.step_scores)
                     votes.add(
                         sample.answer,
                         {form.format(how): float(value) for how, value in scores.items()},

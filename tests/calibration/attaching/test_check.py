@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allocator.drift import compared
+from allocator.drift import compare_signals
 from allocator.drift_baseline import DriftBaseline
 from allocator.errors import InputError
 from calibration.attaching.check import Check, Comparison, compare
@@ -77,13 +77,13 @@ def test_all_prompts_are_tested_at_once() -> None:
             {"score": float(rng.random() ** power), "bin": float(rng.integers(1, 4))}
             for _ in range(32)
         ]
-        return min(signal.p for signal in compared(baseline, prompts))
+        return min(signal.p for signal in compare_signals(baseline, prompts))
 
     # At a threshold of 1% over both tests, about 1% of checks of traffic like it.
     assert sum(least(1.0) < 0.005 for _ in range(300)) <= 9
     assert sum(least(5.0) < 0.005 for _ in range(20)) == 20
     with pytest.raises(InputError, match="signals"):
-        compared(baseline, [{"score": 0.5}])
+        compare_signals(baseline, [{"score": 0.5}])
 
 
 @pytest.fixture

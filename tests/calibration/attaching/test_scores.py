@@ -9,7 +9,7 @@ from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
 from calibration.fitting.log_scoring import fit_log_scoring, log_scores
 from predictors.scoring import Scoring
-from runtime.verifiers.base import aggregated
+from runtime.verifiers.base import all_aggregations
 
 
 def scoring(*names: str, logits: tuple[str, ...] = ()) -> Scoring:
@@ -20,7 +20,7 @@ def test_a_verifiers_step_scores_make_the_score_that_the_log_had() -> None:
     rng = np.random.default_rng(0)
     steps = rng.random((30, 8, 3))
     answer = np.where(rng.random((30, 8)) < steps[..., 2], 0, 1)
-    each = [[aggregated(sample) for sample in question] for question in steps.tolist()]
+    each = [[all_aggregations(sample) for sample in question] for question in steps.tolist()]
     values = {
         f"prm.{how}": np.array([[sample[how] for sample in question] for question in each])
         for how in ("last", "min", "product", "mean")
@@ -36,7 +36,7 @@ def test_a_verifiers_step_scores_make_the_score_that_the_log_had() -> None:
     expected = log_scores(logged, log)
     for q, i in ((0, 0), (3, 7), (29, 2)):
         score = found.scoring.score(
-            aggregated(steps[q, i].tolist()), -tokens[q, i] / 3, tokens[q, i]
+            all_aggregations(steps[q, i].tolist()), -tokens[q, i] / 3, tokens[q, i]
         )
         assert float(score) == expected[q, i]
 

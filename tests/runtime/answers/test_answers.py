@@ -248,7 +248,7 @@ def test_an_event_loop_goes_on_during_a_comparison() -> None:
     answers = answers_for("math", seconds=0.5)
 
     async def both() -> tuple[list[str | None], int]:
-        comparing = asyncio.ensure_future(answers.canonicalized(["42", ENDLESS[0]]))
+        comparing = asyncio.ensure_future(answers.canonicalize_async(["42", ENDLESS[0]]))
         turns = 0
         while not comparing.done():
             await asyncio.sleep(0.01)

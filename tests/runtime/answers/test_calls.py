@@ -81,7 +81,7 @@ def test_an_answer_is_the_calls_or_what_the_text_says() -> None:
     assert answers.extract("So\n" + tagged(ADD, FIND)) == f"[{ADD}, {FIND}]"
     assert answers.extract("So\n#12") == "12"
     assert answers.extract("So") is None
-    assert asyncio.run(answers.read(tagged(FIND))) == f"[{FIND}]"
+    assert asyncio.run(answers.extract_async(tagged(FIND))) == f"[{FIND}]"
 
 
 def test_the_same_calls_are_equal_in_whatever_order() -> None:
@@ -92,7 +92,7 @@ def test_the_same_calls_are_equal_in_whatever_order() -> None:
     first, same, different, text = answers.canonicalize(read)
     assert first == same == read[0]
     assert (different, text) == (read[2], "1")
-    assert asyncio.run(answers.canonicalized([None, *read])) == [None, first, same, *read[2:]]
+    assert asyncio.run(answers.canonicalize_async([None, *read])) == [None, first, same, *read[2:]]
     assert not equivalent(answers, f"[{ADD}]", f"[{ADD}, {FIND}]")
     assert not equivalent(answers, f"[{ADD}]", f"[{ADD}, {ADD}]")
 

@@ -75,13 +75,13 @@ def test_gains_are_of_later_stages_and_continuing_is_weighed_against_them(tokeni
     assert not adaptive_run.worth(1.01 * best)
     assert (
         adaptive_run.why
-        == f"1 samples: each generation more would have gained {100 * best:.2g} "
+        == f"1 sample: each generation more would have gained {100 * best:.2g} "
         + ("points at most")
     )
     for _ in SCHEDULE.stages[1:]:
         asyncio.run(adaptive_run.advance())
     assert not adaptive_run.worth(1e-12)
-    assert adaptive_run.why.endswith("the top of the schedule")
+    assert adaptive_run.why.endswith("the last stage of the schedule")
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,13 @@ def test_a_request_without_thought_gets_direct_answers() -> None:
     assert "1 direct answer" in run.why
 
 
+def test_the_last_stage_is_the_reason_only_at_the_deepest_cap() -> None:
+    stages = [Action.SAMPLE] * len(POLICY.stages)
+    assert advanced(30, *stages).why.startswith("neither another thought nor a deeper one")
+    deepest = advanced(30, *stages, *[Action.DEEPEN] * (len(POLICY.caps) - 1))
+    assert deepest.why.startswith("it reached the last stage")
+
+
 def solving(bent: Artifact, length: int) -> Solver:
     models = thinking_run(ScriptedThinker(length)).models
     sampling = bent.settings.sampling.model_copy(update={"max_tokens": 200})
@@ -128,7 +135,7 @@ def test_a_price_decides_how_much_is_thought(bent: Artifact, price: float, thoug
     assert result.receipt.plan.thinking == (None if price < 1e-6 else 11)
     assert result.receipt.generations == thoughts
     assert result.receipt.price_of_token == price
-    assert "thoughts" in result.receipt.why
+    assert f"{thoughts} thought{'s' if thoughts > 1 else ''} of" in result.receipt.why
 
 
 def test_an_average_of_tokens_is_a_price(bent: Artifact) -> None:

@@ -99,7 +99,7 @@ def test_a_tiny_price_continues_to_the_last_stage_and_a_huge_one_stops_at_once(
     )
     assert {r.receipt.generations for r in cheap} == {costs[-1]}
     assert {r.receipt.generations for r in dear} == {costs[0]}
-    assert all("the top of the schedule" in r.receipt.why for r in cheap)
+    assert all("the last stage of the schedule" in r.receipt.why for r in cheap)
     assert all("would have gained" in r.receipt.why for r in dear)
     assert {r.receipt.price for r in dear} == {10.0}
 

@@ -20,7 +20,7 @@ from runtime.prompt_run import PromptRun
 from runtime.result import Spend
 from runtime.solving.solve import Solver
 from runtime.solving.stop_rule import PromptVotes, StopRule
-from runtime.verifiers.base import aggregated
+from runtime.verifiers.base import all_aggregations
 from tests.support.artifacts import bent_models, bent_prompts
 from tests.support.fakes import COIN_SETTINGS
 from tests.support.paths import ROOT
@@ -43,7 +43,7 @@ def answered(votes: PromptVotes, samples: list[Sample]) -> int:
             sample = next(left)
             votes.add(
                 sample.answer,
-                aggregated(sample.step_scores),
+                all_aggregations(sample.step_scores),
                 logprob=sample.logprob,
                 tokens=sample.tokens,
                 finished=sample.ended,
@@ -122,7 +122,7 @@ def test_what_is_missing_is_requested_again_and_no_more_is_taken() -> None:
         votes.add("a")
     # Stages of 1, 2, 3, 4, 6 and 8 samples, added one by one.
     assert requested == [1, 1, 1, 1, 2, 1, 2, 1]
-    assert votes.why == "8 samples: the top of the schedule"
+    assert votes.why == "8 samples: the last stage of the schedule"
     with pytest.raises(InputError, match="more\\(\\) requested no more"):
         votes.add("b")
     assert (votes.samples, votes.answer, votes.more()) == (8, "a", 0)

@@ -16,7 +16,7 @@ from allocator.errors import InputError, ModelError
 from predictors.scoring import alone
 from runtime.concurrency import together
 from runtime.verifiers import in_transformers, model_verifier
-from runtime.verifiers.base import Context, Verdict, aggregate, aggregated
+from runtime.verifiers.base import Context, Verdict, aggregate, all_aggregations
 from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.kv_memory import KnownText, KVMemory
 from runtime.verifiers.layout import Layout
@@ -304,7 +304,7 @@ def test_aggregation() -> None:
     assert aggregate(scores, "min") == 0.2
     assert aggregate(scores, "product") == pytest.approx(0.08)
     assert aggregate(scores, "mean") == pytest.approx(0.5)
-    assert list(aggregated(scores)) == ["last", "min", "product", "mean"]
+    assert list(all_aggregations(scores)) == ["last", "min", "product", "mean"]
 
 
 @pytest.mark.parametrize(("how", "best"), [("last", ["0\n", "1\n"]), ("min", ["1\n", "1\n"])])
