@@ -23,7 +23,10 @@ ALARM = 2e-6
 # The p-value that every signal must exceed for the alarm to end. Traffic like calibration does so
 # 93% of the time: an alarm ends once the window is full of it, and does not flicker before.
 CLEAR = 0.01
-# No test on fewer prompts: those answered first are the quickest ones, a biased sample.
+# Prompts compared. A longer window detects smaller shifts, but later.
+WINDOW = 100
+# No test on fewer prompts: those answered first are the quickest ones, a biased sample. At most
+# a quarter of the window.
 MIN_PROMPTS = 20
 
 WORDS = {"score": "pilot scores", "agreement": "pilots' agreement", "bin": "difficulty bins"}
@@ -76,36 +79,16 @@ class DriftMonitor:
 
     Args:
         drift_baseline: distributions of calibration.
-        window: prompts compared. A longer window detects smaller shifts, but later.
-        alarm: a signal's p-value at or below which the alarm is raised.
-        clear: the p-value that every signal must exceed for it to end.
 
     Attributes:
         drifted: the alarm is on.
-
-    Raises:
-        InputError: a window whose quarter is below `MIN_PROMPTS`, or not 0 < alarm <= clear < 1.
     """
 
-    def __init__(
-        self,
-        drift_baseline: DriftBaseline,
-        window: int = 100,
-        alarm: float = ALARM,
-        clear: float = CLEAR,
-    ) -> None:
-        if window // 4 < MIN_PROMPTS:
-            raise InputError("window", window, f"must be at least {4 * MIN_PROMPTS}")
-        if not 0 < alarm <= clear < 1:
-            raise InputError(
-                "alarm",
-                alarm,
-                f"must be above 0, up to clear = {clear} < 1",
-            )
-        self.drift_baseline, self.alarm, self.clear = drift_baseline, alarm, clear
+    def __init__(self, drift_baseline: DriftBaseline) -> None:
+        self.drift_baseline = drift_baseline
         self.drifted = False
-        self._prompts: deque[Hashable] = deque(maxlen=window)
-        self._windows = (_Window(drift_baseline, window), _Window(drift_baseline, window // 4))
+        self._prompts: deque[Hashable] = deque(maxlen=WINDOW)
+        self._windows = (_Window(drift_baseline, WINDOW), _Window(drift_baseline, WINDOW // 4))
         self._report: DriftReport | None = None
 
     def observe(self, values: Mapping[str, float], prompt: Hashable | None = None) -> None:
@@ -120,7 +103,7 @@ class DriftMonitor:
             InputError: other signals than the baseline's, or a value that is not finite.
         """
         cells = _cells(self.drift_baseline, values)
-        if len(self._prompts) == self._prompts.maxlen:
+        if len(self._prompts) == WINDOW:
             self._prompts.popleft()
         repeated = prompt is not None and prompt in self._prompts
         self._prompts.append(None if repeated else prompt)
@@ -132,7 +115,7 @@ class DriftMonitor:
             return
         tests = (window.test(i) for window in self._windows for i in range(len(cells)))
         least = min(p for _, _, p in tests)
-        self.drifted = least <= (self.clear if self.drifted else self.alarm)
+        self.drifted = least <= (CLEAR if self.drifted else ALARM)
 
     def report(self) -> DriftReport:
         """How the last prompts compare with the baseline."""
@@ -146,7 +129,7 @@ class DriftMonitor:
         signals = tuple(min(either, key=lambda drift: drift.p) for either in drifts)
         why = "like calibration"
         if self.drifted:
-            unlike = (drift for drift in signals if drift.p <= self.clear)
+            unlike = (drift for drift in signals if drift.p <= CLEAR)
             why = "; ".join(f"{WORDS.get(d.name, d.name)}: {d.excess}" for d in unlike)
         elif prompts < MIN_PROMPTS:
             why = f"too few prompts to tell: {prompts} of {MIN_PROMPTS}"

@@ -194,7 +194,7 @@ def plan_grid(
         budget: generations, at least 1.
         pilots: pilot samples already spent from the budget.
         strategies: strategies to consider; best-of-n is always considered.
-        max_beams: what the largest search against the verifier costs.
+        max_beams: generations of the largest search: its beams, times lookahead + 1.
         every_width: whether M is every power of two that divides N.
         lookaheads: steps of rollout to consider, each at least 1.
     """

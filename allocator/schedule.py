@@ -5,7 +5,6 @@ The rule of what a stage adds stands here once: serving and calibration's replay
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator.budget import allocate
 from allocator.plan import Plan
-
-Solution = TypeVar("Solution")
 
 
 @dataclass(frozen=True)
@@ -24,23 +21,13 @@ class Addition:
     Attributes:
         first: number of the first independent solution.
         last: number of the one after the last.
-        searches: searches that are run after them.
+        searches: searches that are run after them. In the pool their solutions stand after the
+            independent ones: ties between answers are decided by this order.
     """
 
     first: int
     last: int
     searches: tuple[Plan, ...]
-
-    def in_order(
-        self, independent: Sequence[Solution], searched: Sequence[Solution]
-    ) -> list[Solution]:
-        """The stage's solutions in the pool's order, by which ties between answers are decided.
-
-        Args:
-            independent: its independent solutions.
-            searched: its searches' solutions, search by search.
-        """
-        return [*independent, *searched]
 
 
 class Stage(BaseModel):

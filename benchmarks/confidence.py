@@ -22,12 +22,12 @@ from benchmarks.targets import bootstrapped, write_result
 from benchmarks.testbed.paths import BASE, SETTINGS, TEST_PROMPTS
 from calibration.data.datasets import DataSettings, read_graded_prompts
 from calibration.progress import console, progress
-from predictors.confidence import Confidence, ConfidenceWindow
+from predictors.confidence import ConfidenceSettings, ConfidenceWindow
 from runtime.engines.base import encode_prompt
 from runtime.engines.loading import open_engine
 
 PROMPTS, EACH, ROUNDS = 100, 4, 9
-READ = Confidence(window=16)
+READ = ConfidenceSettings(window=16)
 # Log-probabilities are at most 0, so no mean of them negated is below 0.
 WAYS = {"without": None, "read": READ, "watched": READ.model_copy(update={"threshold": 0.0})}
 
@@ -35,7 +35,7 @@ Tokens = tuple[int, ...]
 
 
 async def sampled(
-    engine: Any, prompts: list[Tokens], confidence: Confidence | None, first_seed: int
+    engine: Any, prompts: list[Tokens], confidence: ConfidenceSettings | None, first_seed: int
 ) -> list[Tokens]:
     """Solutions of all prompts at once."""
 

@@ -28,7 +28,6 @@ from calibration.report.bench_result import Findings
 from calibration.report.summarise import FITTED, NAMES
 from calibration.settings import MIN_PROMPTS
 from calibration.unseen import check_several
-from predictors.thinking_policy import ThinkingPolicy
 from runtime.artifact import FittedPolicy
 
 CONSISTENCY = "adaptive consistency, majority"
@@ -60,7 +59,6 @@ def measure_log(
     table: LookupTable,
     way: Way | None = None,
     n_jobs: int | None = -1,
-    thinking: ThinkingPolicy | None = None,
 ) -> LogFindings:
     """Measure every method on the questions of a log.
 
@@ -70,7 +68,6 @@ def measure_log(
         table: the rows of its table to measure; those beyond the samples per question are left out.
         way: see `calibration.bench.measure`.
         n_jobs: see `calibration.replay.parallel`.
-        thinking: the artifact's policy over width and depth; None where it has none.
 
     Raises:
         InputError: a single question, fewer samples per question than the smallest budget, or the
@@ -80,8 +77,8 @@ def measure_log(
     check_several("from-logs", len(log.answer))
     table = _within(table, log)
     curves = log_curves(log, policy, table, n_jobs)
-    if thinking is not None:
-        curves.append(thinking_curve(log, thinking, n_jobs))
+    if policy.thinking is not None:
+        curves.append(thinking_curve(log, policy.thinking, n_jobs))
     return _found(log, np.arange(len(log.answer)), curves, table, way, n_jobs)
 
 
@@ -121,7 +118,7 @@ def measure_splits(
             log.of(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
         )
         table = _within(fitted.calibration.table, log)
-        curves = log_curves(log.of(test), fitted.policy, table, n_jobs)
+        curves = log_curves(log.of(test), fitted.fitted_policy, table, n_jobs)
         way = fitted.cheapest
         parts.append((test, [*curves, as_chosen(curves, way)]))
         ways.append(way)

@@ -1,7 +1,7 @@
 """Calibrate an artifact on samples that exist already: logs, without a model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from allocator.errors import InputError
@@ -16,7 +16,7 @@ from calibration.data.questions import CalibratedOn
 from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.log_scoring import fit_log_scoring, log_scores
-from calibration.fitting.thinking import FittedThinking, fit_thinking
+from calibration.fitting.thinking import fit_thinking
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.ways import Way
@@ -24,8 +24,7 @@ from calibration.report.summarise import cheapest_by, summarise
 from calibration.report.summary import Summary
 from calibration.settings import check_tables
 from predictors.scoring import Scoring
-from predictors.thinking_policy import THINKING
-from runtime.artifact import LOGGED_FIGURES, OF_LOGS, QUESTIONS, FittedPolicy
+from runtime.artifact import LOG_VERIFIER, LOGGED_FIGURES, QUESTIONS, FittedPolicy
 from runtime.settings import Settings
 
 STRATEGIES: tuple[Strategy, ...] = ("best_of_n",)  # searches cannot be replayed on logged samples
@@ -48,7 +47,7 @@ class FittedLog:
     calibration: Calibration
 
     @property
-    def policy(self) -> FittedPolicy:
+    def fitted_policy(self) -> FittedPolicy:
         """What was fitted, as an artifact would give it back."""
         made = self.calibration
         return FittedPolicy(
@@ -116,24 +115,21 @@ def calibrate_from_logs(
     Raises:
         InputError: unusable input; nothing is left behind.
     """
-    _check_pilots(pilots)
     within = [budget for budget in budgets if budget <= log.window]
     check_tables(out, within, pilots, n_bins, len(log.answer))
     fitted = fit_log(log, budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs)
     summary = fitted.summary(_warnings(log, fitted.replay, budgets, within))
-    thinking: FittedThinking | None = None
+    parts = parts_of(fitted.calibration, scoring=fitted.scoring)
     if log.thoughts is not None:
         thinking = fit_thinking(log.thoughts, n_jobs=n_jobs)
         summary = summary.model_copy(update={"caps": thinking.caps})
-    parts = parts_of(fitted.calibration, scoring=fitted.scoring)
+        parts = replace(parts, thinking=thinking.policy)
     if settings is not None:
         scoring = verifier_scoring(fitted.scoring, {}).scoring
         parts = with_models(parts, settings.model_copy(update={"scoring": scoring}), out)
     with new_artifact(out, parts, summary, "the log is untouched") as folder:
         CalibratedOn.of(log.names).save(folder / QUESTIONS)
         LoggedFigures.of(log).save(folder / LOGGED_FIGURES)
-        if thinking is not None:
-            thinking.policy.save(folder / THINKING)
     return fitted.calibration
 
 
@@ -179,7 +175,7 @@ def fit_log(
 
     fingerprint = Fingerprint(
         model=f"log {log.digest}",
-        verifier=OF_LOGS,
+        verifier=LOG_VERIFIER,
         answers=log.answers,
         scoring={} if scoring is None else scoring.dumped(),
         sampling={},

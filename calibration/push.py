@@ -17,7 +17,7 @@ from allocator.errors import InputError
 from calibration.report.artifact_files import Contents
 from calibration.report.card import LIBRARY, PICTURE, card, read_card
 from runtime.answers.graders import PREFIX, grader_file
-from runtime.artifact import CARD, DATA, SAMPLES, SETTINGS
+from runtime.artifact import CARD, FILE_PATTERNS, SAMPLES, SETTINGS
 from runtime.artifact.hub import GRADER, HubName, hub_errors
 from runtime.engines.checkpoint import CONFIG, FINGERPRINTED, HUB_NAME
 from runtime.settings import MODELS, Settings
@@ -56,7 +56,7 @@ def files_to_push(
     contents = Contents.load(folder)
     if samples and not (folder / SAMPLES).is_file():
         raise InputError("samples", str(folder), f"it has no {SAMPLES}; leave --samples out")
-    found = {path for pattern in DATA for path in folder.glob(pattern) if path.is_file()}
+    found = {path for pattern in FILE_PATTERNS for path in folder.glob(pattern) if path.is_file()}
     files: dict[str, bytes | Path] = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(found)
@@ -197,7 +197,8 @@ def push(files: Files, name: HubName, *, private: bool = False, message: str) ->
         left = [
             file
             for file in there
-            if file not in files and any(fnmatch(file, pattern) for pattern in (*DATA, PICTURE))
+            if file not in files
+            and any(fnmatch(file, pattern) for pattern in (*FILE_PATTERNS, PICTURE))
         ]
         added = [CommitOperationAdd(file, content) for file, content in files.items()]
         done = api.create_commit(

@@ -30,7 +30,7 @@ class CalibrationSettings:
         n_bins: number of difficulty bins.
         seed: seed of all sampling.
         strategies: strategies to choose among.
-        max_beams: number of beams of the largest search.
+        max_beams: generations of the largest search: its beams, times lookahead + 1.
         widths: beam widths to choose among: ``paper`` for the paper's, ``every`` for every power
             of two that divides the beams.
         lookaheads: steps of lookahead to choose among, beside none.

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 DECIMALS = 4
 
 
-class Confidence(BaseModel):
+class ConfidenceSettings(BaseModel):
     """How confidence is read, and when it ends a solution."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,7 +57,7 @@ class ConfidenceWindow:
             a whole window.
     """
 
-    def __init__(self, settings: Confidence) -> None:
+    def __init__(self, settings: ConfidenceSettings) -> None:
         self.settings = settings
         self.values: array[float] = array("d")
         self.lowest_at: int | None = None

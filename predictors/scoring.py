@@ -145,7 +145,7 @@ def alone(name: str, logits: bool = False) -> Scoring:
 
 
 # Every solution scores 1: votes are counted.
-COUNTED = Scoring(intercept=40.0)
+VOTES_ONLY = Scoring(intercept=40.0)
 # A verifier's score at the last step, as it stands.
 VERIFIER_ALONE = alone("last")
 

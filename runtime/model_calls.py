@@ -7,7 +7,7 @@ from typing import Any
 
 from allocator.errors import ModelError
 from predictors.confidence import ConfidenceWindow
-from runtime.engines.base import Completion, EndsLoops, Engine, draw_seed
+from runtime.engines.base import Completion, EndsLoops, Engine, SeedPath, draw_seed
 from runtime.engines.token_options import PLAIN
 from runtime.models import Models
 from runtime.request import RequestSettings
@@ -69,7 +69,7 @@ class ModelCalls:
         context: Context,
         prefix: Sequence[int],
         max_tokens: int,
-        path: tuple[str | int, ...],
+        path: SeedPath,
         stop: tuple[str, ...] = (),
         greedy: bool = False,
         logprob: bool = True,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from allocator.errors import InputError
 from allocator.flops import ModelSizes
-from predictors.confidence import Confidence
+from predictors.confidence import ConfidenceSettings
 from predictors.scoring import VERIFIER_ALONE, Scoring
 from runtime.answers import Answers, answers_for
 from runtime.answers.thought import THINK, Thought, thoughts_of
@@ -62,7 +62,7 @@ class Models:
     verifier_timeout: float = VERIFIER_TIMEOUT
     thoughts: tuple[Thought, ...] = (THINK,)
     marks: ThoughtMarks | None = None
-    confidence: Confidence | None = None
+    confidence: ConfidenceSettings | None = None
     sizes: ModelSizes | None = None
 
     @property

@@ -10,7 +10,7 @@ from predictors.confidence import ConfidenceWindow
 from predictors.sample import Sample
 from predictors.scoring import Scoring, alone
 from runtime.concurrency import together
-from runtime.engines.base import Completion, check_room, encode_prompt
+from runtime.engines.base import Completion, SeedPath, check_room, encode_prompt
 from runtime.model_calls import Cost, ModelCalls, room_after
 from runtime.models import Models
 from runtime.request import (
@@ -23,7 +23,7 @@ from runtime.request import (
 )
 from runtime.reviser import Reviser
 from runtime.solutions.beam import Beam, SampleReader, solution_window, step_window
-from runtime.solutions.draw import Draw, Path, continued, joined
+from runtime.solutions.draw import Draw, continued, joined
 from runtime.solutions.thinker import Thinker
 from runtime.verifiers.base import Context, Verifier, aggregate
 
@@ -102,7 +102,7 @@ class PromptRun:
         prefix = self._thinker.thought_of(sample.token_ids, depth)
         # Of the prefix, the two or three tokens that begin a thought may not have been sampled.
         window = sample.window and sample.window.first(len(prefix))
-        path: Path = ("sample", "on", depth, index)
+        path: SeedPath = ("sample", "on", depth, index)
         beam = await self._independent(path, thinking, prefix, window=window)
         # The forced answer that is dropped hardly counts in the sum.
         return await self._scored(replace(beam, logprob=sample.logprob + beam.logprob), index)
@@ -141,7 +141,7 @@ class PromptRun:
     async def extend(
         self,
         beam: Beam,
-        path: tuple[str | int, ...],
+        path: SeedPath,
         step: SearchStep | None = None,
         greedy: bool = False,
         score: bool = True,
@@ -184,7 +184,7 @@ class PromptRun:
             self.emit(step_event(step, beam.step, grown.step_scores[-1], tokens))
         return grown
 
-    async def lookahead(self, beam: Beam, steps: int, path: tuple[str | int, ...]) -> float:
+    async def lookahead(self, beam: Beam, steps: int, path: SeedPath) -> float:
         """The verifier's prediction after a greedy rollout of the beam by `steps` steps."""
         start = beam
         for step in range(steps):
@@ -273,7 +273,7 @@ class PromptRun:
 
     async def _independent(
         self,
-        path: Path,
+        path: SeedPath,
         thinking: int | None,
         prefix: tuple[int, ...] = (),
         logprob: bool = True,

@@ -1,7 +1,7 @@
 """What an artifact was calibrated with: models, answers and sampling."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.flops import ModelSizes
 from allocator.table import Fingerprint
-from predictors.confidence import Confidence
+from predictors.confidence import ConfidenceSettings
 from predictors.scoring import VERIFIER_ALONE, Scoring, alone
 from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
@@ -75,7 +75,7 @@ class Settings(JsonArtifact):
     aggregation: Aggregation = "last"
     scoring: Scoring = VERIFIER_ALONE
     sampling: SamplingSettings
-    confidence: Confidence | None = None
+    confidence: ConfidenceSettings | None = None
     engine_args: EngineArgs = Field(default_factory=dict)
     verifier_args: EngineArgs = Field(default_factory=dict)
     reviser_args: EngineArgs = Field(default_factory=dict)
@@ -176,26 +176,23 @@ class Settings(JsonArtifact):
 
     def relative_to(self, base: Path) -> "Settings":
         """The same with local model folders, and a grader's file, written as seen from `base`."""
-        return self._moved(lambda name: os.path.relpath(name, base))
-
-    def resolved(self) -> "Settings":
-        """The same with local model folders, and a grader's file, as absolute paths."""
-        return self._moved(os.path.abspath)
-
-    def located(self, base: Path) -> "Settings":
-        """The same with absolute folders of local models; relative ones count from `base`."""
-        folders = {which: self.local_folder(base, which) for which in self.models()}
-        local = {which: str(found.resolve()) for which, found in folders.items() if found}
-        if (grader := grader_file(self.answers, base)) is not None:
-            local["answers"] = PREFIX + str(grader.resolve())
-        return self.model_copy(update=local)
-
-    def _moved(self, written: Callable[[str], str]) -> "Settings":
         local = {
-            which: written(name)
+            which: os.path.relpath(name, base)
             for which in self.models()
             if Path(name := getattr(self, which)).is_dir()
         }
         if (grader := grader_file(self.answers, Path())) is not None:
-            local["answers"] = PREFIX + written(str(grader))
+            local["answers"] = PREFIX + os.path.relpath(grader, base)
+        return self.model_copy(update=local)
+
+    def with_absolute_paths(self, base: Path) -> "Settings":
+        """The same with local model folders, and a grader's file, as absolute paths.
+
+        Args:
+            base: where relative ones count from; else from the working directory.
+        """
+        folders = {which: self.local_folder(base, which) for which in self.models()}
+        local = {which: str(found.resolve()) for which, found in folders.items() if found}
+        if (grader := grader_file(self.answers, base)) is not None:
+            local["answers"] = PREFIX + str(grader.resolve())
         return self.model_copy(update=local)

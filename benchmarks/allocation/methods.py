@@ -16,7 +16,7 @@ from calibration.replay.curves import Curve, averaged
 from calibration.replay.policy_curves import PassAt1
 from calibration.replay.replay import Outcome
 from predictors.difficulty import DifficultyModel
-from runtime.solving.decide import SURE
+from runtime.solving.decide import INTERVAL_LEVEL
 
 # Average generations per prompt, at which one budget is shared out over all of them.
 AVERAGES = (
@@ -64,7 +64,7 @@ def adaptive_pilots(
             values = pass_at_1(count) if row.edges else np.zeros(shape)
             ends = left.copy()
             if row.edges and count < row.pilots:
-                bounds = models[count].distribution.interval(values, SURE)
+                bounds = models[count].distribution.interval(values, INTERVAL_LEVEL)
                 ends &= settled(row, bounds[..., 0], bounds[..., 1])
             chosen = policy.plans(row.budget, values.ravel(), row).plans
             plans = np.array(chosen, dtype=object).reshape(shape)

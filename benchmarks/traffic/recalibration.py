@@ -89,7 +89,7 @@ def record(folder: Path, records: Sequence[PromptRecord], feedback: float) -> Pa
         feedback: share of the prompts with feedback; with 1, every choice is judged.
     """
     folder.mkdir(parents=True)
-    settings = load_settings(ARTIFACT).located(ARTIFACT)
+    settings = load_settings(ARTIFACT).with_absolute_paths(ARTIFACT)
     settings.save(folder / SETTINGS)
     judged = np.random.default_rng(0).random(len(records)) < feedback
     with (folder / FILE.format(1)).open("w") as file:

@@ -22,7 +22,7 @@ def artifact_at(folder: Path, without: Collection[int] = ()) -> Path:
     Where a budget is missing, what the next smaller one buys is bought.
     """
     shutil.copytree(ARTIFACT, folder)
-    settings = load_settings(ARTIFACT).located(ARTIFACT)
+    settings = load_settings(ARTIFACT).with_absolute_paths(ARTIFACT)
     settings.save(folder / SETTINGS)
     if without:
         rewrite(

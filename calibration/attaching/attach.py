@@ -15,8 +15,8 @@ from calibration.new_artifact import new_artifact
 from calibration.report.summary import Summary
 from runtime.answers.graders import answers_fingerprint
 from runtime.artifact import (
+    LOG_VERIFIER,
     LOGGED_FIGURES,
-    OF_LOGS,
     QUESTIONS,
     SETTINGS,
     ArtifactParts,
@@ -76,7 +76,7 @@ class LogArtifact:
         self.folder = folder
         if (folder / SETTINGS).is_file():
             raise InputError("artifact", str(folder), "it names its models already")
-        if not is_artifact(folder) or read_table(folder).fingerprint.verifier != OF_LOGS:
+        if not is_artifact(folder) or read_table(folder).fingerprint.verifier != LOG_VERIFIER:
             raise InputError(
                 "artifact", str(folder), "must be one that ttc calibrate --from-logs has made"
             )

@@ -6,7 +6,7 @@ from typing import cast, get_args
 
 from allocator.errors import InputError
 from calibration.data.log_scores import aggregation_of
-from predictors.scoring import COUNTED, Scoring
+from predictors.scoring import VOTES_ONLY, Scoring
 from runtime.verifiers.base import Aggregation
 
 AGGREGATIONS = ", ".join(get_args(Aggregation))
@@ -42,7 +42,7 @@ def verifier_scoring(logged: Scoring | None, named: Mapping[str, str]) -> Verifi
             aggregation is not known, two of the same aggregation, or log-odds that a verifier's
             probabilities do not lead to.
     """
-    scoring = COUNTED if logged is None else logged
+    scoring = VOTES_ONLY if logged is None else logged
     weights = {name: weight for name, weight in scoring.scores.items() if weight}
     for name, how in named.items():
         if name not in weights:

@@ -40,8 +40,8 @@ from runtime.verifiers.base import Aggregation
 RESULT, PAGE, SAMPLES = "bench.json", "bench.html", "samples"
 
 # Options that apply to logs, and which of these apply to data sets too.
-OF_BOTH = {"artifact", "budgets", "out", "seed", "columns", "n_jobs"}
-OF_LOGS = OF_BOTH | {
+SHARED_OPTIONS = {"artifact", "budgets", "out", "seed", "columns", "n_jobs"}
+LOG_OPTIONS = SHARED_OPTIONS | {
     *("from_logs", "where", "gold", "logits", "answers", "aggregation", "split", "splits"),
 }
 
@@ -101,13 +101,13 @@ def bench(
     check_jobs(n_jobs)
     _check_out(out)
     if log.from_logs is not None:
-        refuse_options(context, set(context.params) - OF_LOGS, "does not apply to --from-logs")
+        refuse_options(context, set(context.params) - LOG_OPTIONS, "does not apply to --from-logs")
         named = answers if "answers" in given(context) else None
         result = bench_log(
             log, data.columns, named, aggregation, artifact, split, splits, budgets, seed, n_jobs
         )
     else:
-        refuse_options(context, OF_LOGS - OF_BOTH, "goes with --from-logs")
+        refuse_options(context, LOG_OPTIONS - SHARED_OPTIONS, "goes with --from-logs")
         if dataset is None:
             raise InputError("prompts", None, "give a data set, or measure --from-logs")
         if artifact is None:

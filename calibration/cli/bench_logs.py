@@ -23,7 +23,6 @@ from calibration.report.methods import leading_way
 from calibration.report.provenance import provenance
 from calibration.report.words import count
 from calibration.unseen import few_prompts, unseen_questions
-from predictors.thinking_policy import read_thinking
 from runtime.artifact import FittedPolicy
 from runtime.verifiers.base import Aggregation
 
@@ -67,8 +66,7 @@ def bench_log(
         table, folder = rows_of(policy.policy.table, some), policy.folder
         log, left_out = unseen_questions(options.read(columns, answers, aggregation), folder)
         with console.status("Measuring"):
-            thinking = read_thinking(folder)
-            found = measure_log(log, policy, table, leading_way(folder), n_jobs, thinking)
+            found = measure_log(log, policy, table, leading_way(folder), n_jobs)
         measured = str(artifact)
     elif split is not None and artifact is None:
         if splits < 1:

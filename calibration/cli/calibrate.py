@@ -11,7 +11,7 @@ from allocator.extras import missing
 from calibration.calibrate import calibrate as run_calibration
 from calibration.cli.calibrate_options import ModelOptions, TableOptions
 from calibration.cli.console import render_caps, render_table, reports_errors
-from calibration.cli.log_options import OF_LOGS_ALONE, LogOptions, refuse_options
+from calibration.cli.log_options import LOG_ONLY_OPTIONS, LogOptions, refuse_options
 from calibration.cli.options import (
     SOURCE_HELP,
     ArgsOptions,
@@ -37,7 +37,7 @@ from runtime.traffic import is_traffic
 SUGGESTED = 16  # generations per prompt in the command to go on with, if they are calibrated
 
 # Options that apply to logs. All others are about sampling, and are refused beside --from-logs.
-OF_LOGS = {
+LOG_OPTIONS = {
     *("out", "from_logs", "where", "gold", "logits", "columns", "answers", "aggregation"),
     *("budgets", "pilots", "bins", "n_jobs"),
 }
@@ -76,14 +76,14 @@ def calibrate(
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
     check_jobs(n_jobs)
     if log.from_logs is not None:
-        others = set(context.params) - OF_LOGS
+        others = set(context.params) - LOG_OPTIONS
         refuse_options(context, others, "does not apply to --from-logs")
         calibrated = _from_logs(context, log, out, models, tables, data, n_jobs)
         if caps := Summary.load(out).caps:
             console.print(render_caps(caps))
         _show(calibrated, out)
         return
-    refuse_options(context, OF_LOGS_ALONE, "goes with --from-logs")
+    refuse_options(context, LOG_ONLY_OPTIONS, "goes with --from-logs")
     if prompts is None:
         raise InputError("prompts", None, "give one, or calibrate --from-logs")
     if workers is not None and ray is None:

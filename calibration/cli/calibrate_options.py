@@ -16,7 +16,7 @@ from calibration.cli.options import (
     numbers,
 )
 from calibration.settings import RACED, RUNS, CalibrationSettings, ScoringChoice, Widths
-from predictors.confidence import Confidence
+from predictors.confidence import ConfidenceSettings
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
 from runtime.settings import VERIFIER_TIMEOUT, Settings
@@ -75,7 +75,7 @@ class ModelOptions(SolvingOptions):
         description="read how sure the model is of what it writes, for scores and to end solutions",
     )
     confidence_window: int = Field(
-        default=Confidence().window, description="tokens over which its mean slides"
+        default=ConfidenceSettings().window, description="tokens over which its mean slides"
     )
 
     def settings(self, sampling: SamplingSettings) -> Settings:
@@ -92,12 +92,12 @@ class ModelOptions(SolvingOptions):
                 "reviser-verifier", self.reviser_verifier, "it goes with --reviser; leave it out"
             )
         width = self.confidence_window
-        if width < 1 or (width != Confidence().window and not self.confidence):
+        if width < 1 or (width != ConfidenceSettings().window and not self.confidence):
             raise InputError(
                 "confidence-window", width, "give at least 1 token, together with --confidence"
             )
         named = self.model_dump(exclude={"confidence", "confidence_window"})
-        confidence = Confidence(window=width) if self.confidence else None
+        confidence = ConfidenceSettings(window=width) if self.confidence else None
         return Settings(**named, sampling=sampling, confidence=confidence)
 
 
@@ -113,7 +113,10 @@ class TableOptions(BaseModel):
     strategies: str = Field(
         default=",".join(CONSIDERED), description="strategies to choose among, comma-separated"
     )
-    max_beams: int = Field(default=MAX_BEAMS, description="beams of the largest search")
+    max_beams: int = Field(
+        default=MAX_BEAMS,
+        description="generations of the largest search: its beams, times lookahead + 1",
+    )
     beam_widths: Widths = Field(
         default="paper",
         description="widths of searches to choose among: the paper's, or every power of two",

@@ -58,7 +58,7 @@ class LogOptions(BaseModel):
 
 
 # Options that go with --from-logs alone.
-OF_LOGS_ALONE = {"where", "gold", "logits"}
+LOG_ONLY_OPTIONS = {"where", "gold", "logits"}
 
 
 def refuse_options(context: typer.Context, names: Collection[str], why: str) -> None:

@@ -16,7 +16,7 @@ from allocator.errors import InputError
 from calibration.doctor.machine import GIB, Memory
 from calibration.report.artifact_files import Contents
 from runtime.artifact import (
-    OF_LOGS,
+    LOG_VERIFIER,
     SETTINGS,
     FittedPolicy,
     foreign_parts,
@@ -87,7 +87,7 @@ class ArtifactCheck:
             Contents.load(self._folder)
         found = ArtifactFound(folder=self._folder, loads=not self.problems)
         if found.loads and not (self._folder / SETTINGS).is_file():
-            found.from_logs = read_table(self._folder).fingerprint.verifier == OF_LOGS
+            found.from_logs = read_table(self._folder).fingerprint.verifier == LOG_VERIFIER
             if found.from_logs:
                 return found
         with self._noted():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from calibration.sampling.collect import PromptRecord
-from predictors.confidence import DECIMALS, Confidence
+from predictors.confidence import DECIMALS, ConfidenceSettings
 from predictors.scoring import Scoring
 
 # Of the right solutions, those that may be ended; of the wrong ones, those that must be for it to
@@ -14,8 +14,8 @@ RIGHT_ENDED, WRONG_ENDED = 0.02, 0.05
 
 
 def fit_confidence(
-    records: Sequence[PromptRecord], confidence: Confidence, scoring: Scoring
-) -> Confidence | None:
+    records: Sequence[PromptRecord], confidence: ConfidenceSettings, scoring: Scoring
+) -> ConfidenceSettings | None:
     """How confidence is to be read from now on; None where it is of no use.
 
     Args:
@@ -27,7 +27,9 @@ def fit_confidence(
     return fitted if fitted.threshold is not None or scoring.confidence else None
 
 
-def abort_threshold(records: Sequence[PromptRecord], confidence: Confidence) -> Confidence:
+def abort_threshold(
+    records: Sequence[PromptRecord], confidence: ConfidenceSettings
+) -> ConfidenceSettings:
     """The settings with the largest threshold that ends at most 2% of the right solutions.
 
     There is none where it would end fewer than 5% of the wrong ones, or where no right solution is

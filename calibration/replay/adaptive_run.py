@@ -93,7 +93,7 @@ def replay_run(
         added = schedule.added(number)
         independent = drawn[added.first : added.last]
         found = [searches[search] for search in added.searches]
-        fresh = added.in_order(independent, [draw for run in found for draw in run.draws])
+        fresh = [*independent, *(draw for run in found for draw in run.draws)]
         votes.extend((answer, score) for answer, score, _ in fresh)
         tokens += sum(length for _, _, length in independent)
         tokens += sum(run.tokens for run in found)

@@ -21,7 +21,7 @@ from calibration.report.figures import (
 from calibration.report.heatmap import heat_map
 from calibration.report.methods import headline, is_oracle, measured_ways
 from calibration.report.summary import Summary
-from runtime.artifact import OF_LOGS
+from runtime.artifact import LOG_VERIFIER
 from runtime.settings import MODELS, Settings
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def made_with(fingerprint: Fingerprint, settings: Settings | None) -> list[tuple
     """
     rows: list[tuple[str, object]] = []
     for name, value in fingerprint.model_dump(exclude_none=True).items():
-        if name == "aggregation" and fingerprint.verifier == OF_LOGS:
+        if name == "aggregation" and fingerprint.verifier == LOG_VERIFIER:
             continue  # a log has every aggregation that was logged
         if isinstance(value, dict):
             rows += [(f"{name}: {inner}", of_inner) for inner, of_inner in value.items()]

@@ -7,7 +7,7 @@ from calibration.replay.curve_summary import Unit
 from calibration.replay.ways import OPTIONS, WAYS, Way
 from calibration.report.methods import best, beyond, headline
 from calibration.report.summary import CostGain, Gain, Summary
-from predictors.confidence import Confidence
+from predictors.confidence import ConfidenceSettings
 
 # Units of cost, and what they are called.
 UNITS: dict[Unit, str] = {"generations": "generations", "tokens": "tokens", "flops": "FLOPs"}
@@ -202,7 +202,7 @@ def setting(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value).replace("\n", r"\n")
 
 
-def confidence_words(confidence: Confidence | None) -> str:
+def confidence_words(confidence: ConfidenceSettings | None) -> str:
     """How confidence is read, and what it does."""
     if confidence is None:
         return "not read: it tells neither right solutions nor lost ones"

@@ -176,7 +176,8 @@ async def open_collector(
         from calibration.sampling.distributed import RayCollector
 
         gpus = visible_gpus(settings.args(which) for which in ARGS)
-        collector = RayCollector(settings.resolved(), engine, ray, workers, gpus, verifier_engine)
+        absolute = settings.with_absolute_paths(Path())
+        collector = RayCollector(absolute, engine, ray, workers, gpus, verifier_engine)
         try:
             yield collector
         finally:

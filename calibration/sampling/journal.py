@@ -166,7 +166,7 @@ class JournaledEngine:
         completion = replace(Completion(tuple(known[0]), *known[1:5]), repeating=len(known) > 6)
         if confidence is None:
             return completion
-        return replace(completion, confidence=confidence.lowest, aborted=confidence.lost)
+        return replace(completion, aborted=confidence.lost)
 
     @property
     def ends_loops(self) -> bool:

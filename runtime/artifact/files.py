@@ -22,26 +22,26 @@ SCORING, QUESTIONS, LOGGED_FIGURES = "scoring.json", "questions.json", "logged.j
 CARD = "README.md"
 
 # What files were called by older versions of this library.
-FORMER = {GAIN_MODEL: "prospects.json", DRIFT_BASELINE: "reference.json"}
+FORMER_NAMES = {GAIN_MODEL: "prospects.json", DRIFT_BASELINE: "reference.json"}
 
 _PREDICTORS = tuple(f"difficulty-*.{kind}" for kind in ("json", "txt", "safetensors"))
 
 # Patterns of the files that an artifact is read from: JSON, LightGBM's text, safetensors, Parquet.
-DATA = (
+FILE_PATTERNS = (
     *(SETTINGS, TABLE, ORACLE_TABLE, CURVES, PRICES, GAIN_MODEL, LATENCY, DRIFT_BASELINE),
-    *(SUMMARY, SCORING, QUESTIONS, LOGGED_FIGURES, THINKING, *FORMER.values()),
+    *(SUMMARY, SCORING, QUESTIONS, LOGGED_FIGURES, THINKING, *FORMER_NAMES.values()),
     *_PREDICTORS,
     *(f"{TOKENS}/{name}" for name in (TABLE, *_PREDICTORS)),
     SAMPLES,
 )
 
 # What the fingerprint of a table made from logs calls its verifier.
-OF_LOGS = "log"
+LOG_VERIFIER = "log"
 
 
 def _file(folder: Path, name: str) -> Path:
     """A file of an artifact, under its former name where it has that one alone."""
-    former = folder / FORMER[name]
+    former = folder / FORMER_NAMES[name]
     return former if former.is_file() and not (folder / name).is_file() else folder / name
 
 
@@ -124,7 +124,7 @@ def load_settings(folder: Path) -> Settings:
     """
     path = folder / SETTINGS
     if not path.is_file():
-        if is_artifact(folder) and read_table(folder).fingerprint.verifier == OF_LOGS:
+        if is_artifact(folder) and read_table(folder).fingerprint.verifier == LOG_VERIFIER:
             raise InputError(
                 "artifact",
                 str(folder),
@@ -140,7 +140,7 @@ def load_settings(folder: Path) -> Settings:
 def content_label(folder: Path) -> str:
     """A short name for people: the folder's, and a hash of all that the artifact decides by."""
     digest = hashlib.sha256()
-    deciding = [name for name in DATA if name not in (SUMMARY, SAMPLES)]
+    deciding = [name for name in FILE_PATTERNS if name not in (SUMMARY, SAMPLES)]
     for path in sorted({path for name in deciding for path in folder.glob(name)}):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return f"{folder.resolve().name}-{digest.hexdigest()[:8]}"

@@ -1,7 +1,7 @@
 """Artifacts on the Hugging Face Hub: found by name, and downloaded as data that is never run.
 
-Of a repository only the files of `runtime.artifact.files.DATA` are downloaded. A Python file that
-reads answers is downloaded, and run, for callers alone who name the artifact.
+Of a repository only the files of `runtime.artifact.files.FILE_PATTERNS` are downloaded. A Python
+file that reads answers is downloaded, and run, for callers alone who name the artifact.
 """
 
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from allocator.errors import InputError
 from runtime.answers.graders import PREFIX
-from runtime.artifact.files import DATA, TABLE, is_artifact
+from runtime.artifact.files import FILE_PATTERNS, TABLE, is_artifact
 
 NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
 
@@ -67,7 +67,9 @@ def artifact_folder(artifact: str | Path) -> Path:
 
     with hub_errors("artifact", str(artifact), "there is no such folder, and "):
         found = Path(
-            snapshot_download(name.repository, revision=name.revision, allow_patterns=list(DATA))
+            snapshot_download(
+                name.repository, revision=name.revision, allow_patterns=list(FILE_PATTERNS)
+            )
         )
     if not is_artifact(found):
         raise InputError(

@@ -7,7 +7,6 @@ between the rounds of a search and an engine's prefix cache always fits.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import nan
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -72,9 +71,8 @@ class Completion:
         thinking: thinking tokens of the whole solution; None where it has no thought. Engines leave
             this and the next to `runtime.solutions.thinker`.
         forced: whether the thought was ended at its cap.
-        confidence: lowest mean confidence of the solution so far, see `predictors.confidence`; nan
-            if it was not requested.
-        aborted: whether the request was ended because that fell below the threshold.
+        aborted: whether the request was ended because the solution's confidence fell below the
+            threshold, see `predictors.confidence`.
         logprobs: log-probabilities at each of the tokens; None where they were not requested, or
             where one was not sampled.
     """
@@ -87,7 +85,6 @@ class Completion:
     repeating: bool = False
     thinking: int | None = None
     forced: bool = False
-    confidence: float = nan
     aborted: bool = False
     logprobs: tuple[PlaceLogprobs, ...] | None = None
 
@@ -276,6 +273,10 @@ def derive_seed(*parts: int | str) -> int:
     ]
     low, high = np.random.SeedSequence(words).generate_state(2, np.uint32)
     return int(high & 0x7FFFFFFF) << 32 | int(low)
+
+
+# Names a draw, on which its seed depends; the last part is a number.
+SeedPath = tuple[str | int, ...]
 
 
 def draw_seed(*path: int | str, number: int) -> int:

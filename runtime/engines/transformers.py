@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,6 @@ class _Row:
             ended=self.ended,
             cached_tokens=self.cached_tokens,
             stopped_by=self.stopped_by,
-            confidence=nan if self.window is None else self.window.lowest,
             aborted=self.lost,
         )
 

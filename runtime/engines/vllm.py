@@ -158,7 +158,6 @@ class VLLMCompletions:
             logprob=total,
             ended=False,
             cached_tokens=output.num_cached_tokens or 0,
-            confidence=window.lowest,
             aborted=window.lost,
         )
 

@@ -11,7 +11,7 @@ from runtime.server.access_log import GONE
 from runtime.server.call import Call
 from runtime.server.errors import ApiError, as_api_error
 from runtime.server.logs import LOGGER
-from runtime.server.service import LEAVING, Service
+from runtime.server.service import SHUTDOWN_HEADERS, Service
 
 Found = TypeVar("Found")
 
@@ -81,7 +81,9 @@ async def run_while_connected(
         if gone in done:
             raise ApiError(GONE, "the client disconnected")
         if closed in done:
-            raise ApiError(503, "the server is shutting down; use another", headers=LEAVING)
+            raise ApiError(
+                503, "the server is shutting down; use another", headers=SHUTDOWN_HEADERS
+            )
         raise ApiError(
             504, f"no answer within {seconds:g} seconds; request a smaller budget or a deadline"
         )

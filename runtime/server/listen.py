@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from allocator.errors import InputError
-from runtime.server.service import PARTING
+from runtime.server.service import CANCEL_SECONDS
 from runtime.server.settings import ServeSettings
 
 BACKLOG = 2048  # connections that wait to be accepted
@@ -65,7 +65,7 @@ def uvicorn_of(app: FastAPI) -> uvicorn.Server:
         lifespan="off",
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=int(PARTING),
+        timeout_graceful_shutdown=int(CANCEL_SECONDS),
     )
     return _Server(config)
 

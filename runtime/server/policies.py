@@ -13,7 +13,7 @@ from runtime.server.share import in_share
 from runtime.solving.metrics import Metrics
 from runtime.solving.solve import Solver
 
-COUNTED = {
+COUNTER_HELP = {
     "prompts": "Prompts answered, by artifact",
     "generations": "Complete solutions sampled, by artifact",
     "sampled_tokens": "Tokens that the language model sampled, by artifact",
@@ -31,14 +31,14 @@ class ServedPolicy:
         artifact: the artifact.
         label: its short name.
         since: Unix time at which it began to answer, in seconds.
-        counts: what it has answered, by the names of `COUNTED`.
+        counts: what it has answered, by the names of `COUNTER_HELP`.
         solver: answers prompts with it; None before the first.
     """
 
     artifact: Artifact
     label: str
     since: float = field(default_factory=time.time)
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTER_HELP, 0))
     solver: Solver | None = None
 
     @classmethod
@@ -77,7 +77,7 @@ class Policies:
             name: Counter(
                 f"artifact_{name}", what, ("artifact",), namespace="ttc", registry=metrics.registry
             )
-            for name, what in COUNTED.items()
+            for name, what in COUNTER_HELP.items()
         }
 
     def choose(self, request: str) -> ServedPolicy:
@@ -125,7 +125,7 @@ class Policies:
         self.count(policy, "sampled_tokens", receipt.sampled_tokens)
 
     def count(self, policy: ServedPolicy, name: str, by: int = 1) -> None:
-        """Count something of `COUNTED`."""
+        """Count something of `COUNTER_HELP`."""
         policy.counts[name] += by
         self._counters[name].labels(policy.label).inc(by)
 

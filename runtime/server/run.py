@@ -42,7 +42,7 @@ async def serve(
     """
     log = ServerLog(settings.log_prompts)
     service = Service(settings, artifact)
-    located = artifact.settings.located(artifact.folder)
+    located = artifact.settings.with_absolute_paths(artifact.folder)
     reloader = Reloader(settings, service.policies, clearly_worse, log)
     app = create_app(settings, service, log, reloader)
     stop = asyncio.Event()

@@ -34,11 +34,11 @@ from runtime.server.settings import ServeSettings
 from runtime.solving.metrics import Metrics
 from runtime.solving.solve import Solver, prompts_in_flight
 
-BACK_SOON = {"Retry-After": "5"}
+RETRY_HEADERS = {"Retry-After": "5"}
 # Closing the connection keeps the client from sending another request to a server that ends.
-LEAVING = BACK_SOON | {"Connection": "close"}
+SHUTDOWN_HEADERS = RETRY_HEADERS | {"Connection": "close"}
 RECORDED = "its solutions are recorded for calibration, which needs independent ones"
-PARTING = 5.0  # seconds for requests to end after they were cancelled
+CANCEL_SECONDS = 5.0  # seconds for requests to end after they were cancelled
 
 
 class ModelSource(Protocol):
@@ -149,7 +149,9 @@ class Service:
             ApiError: the models are away, or the server is shutting down.
         """
         if self.gate.closed:
-            raise ApiError(503, "the server is shutting down; use another", headers=LEAVING)
+            raise ApiError(
+                503, "the server is shutting down; use another", headers=SHUTDOWN_HEADERS
+            )
         return self._solver(policy or self.policies.current)
 
     def _solver(self, policy: ServedPolicy) -> Solver:
@@ -159,7 +161,7 @@ class Service:
             ApiError: they are away.
         """
         if self._loaded is None:
-            raise ApiError(503, "the models are loading; retry soon", headers=BACK_SOON)
+            raise ApiError(503, "the models are loading; retry soon", headers=RETRY_HEADERS)
         return self.policies.solver(policy, self._loaded.models)
 
     async def call(
@@ -274,4 +276,4 @@ class Service:
         await self.gate.idle(self.settings.drain_timeout)
         self.closing.set()
         self.live_store.close()
-        await self.gate.idle(PARTING)
+        await self.gate.idle(CANCEL_SECONDS)

@@ -1,13 +1,10 @@
 """One solution: how it is to be sampled, and what has been written of it."""
 
 from dataclasses import dataclass, replace
-from math import nan
 
 from predictors.confidence import ConfidenceWindow
 from predictors.token_logprobs import PlaceLogprobs
-from runtime.engines.base import Completion
-
-Path = tuple[str | int, ...]
+from runtime.engines.base import Completion, SeedPath
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Draw:
         window: reads the confidence of what is sampled, in one request or several; None for none.
     """
 
-    path: Path
+    path: SeedPath
     max_tokens: int
     thinking: int | None = None
     step_end: tuple[str, ...] = ()
@@ -60,12 +57,7 @@ class Written:
         """The tokens after the prefix."""
         return tuple(self.solution[len(self.prefix) :])
 
-    @property
-    def confidence(self) -> float:
-        """The solution's confidence so far; nan where it is not read."""
-        return nan if self.draw.window is None else self.draw.window.lowest
-
-    def path(self) -> Path:
+    def next_path(self) -> SeedPath:
         """The path of the next request: the draw's own, then others of the same draw."""
         *name, number = self.draw.path
         self._requests += 1

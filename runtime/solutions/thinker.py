@@ -200,7 +200,7 @@ class Thinker:
             self._context,
             written.solution,
             max_tokens,
-            written.path(),
+            written.next_path(),
             stop=step_end,
             logprob=written.draw.logprob,
             greedy=written.draw.greedy,
@@ -231,7 +231,6 @@ class Thinker:
             repeating=written.repeating,
             thinking=thinking,
             forced=written.forced_at is not None,
-            confidence=written.confidence,
             aborted=written.aborted,
             logprobs=written.logprobs,
         )

@@ -27,7 +27,6 @@ class AdaptiveRun:
     Attributes:
         stage: number of the stage it is at; -1 before the first.
         samples: its pool of solutions; equal answers are equal strings.
-        first: the pool at the last stage without a search; empty if there is no such stage.
         reached: what the stages after its own would gain; None before the first stage.
     """
 
@@ -35,7 +34,6 @@ class AdaptiveRun:
         self.prompt_run, self.schedule, self.gain_model = prompt_run, schedule, gain_model
         self.stage = -1
         self.samples: list[Sample] = []
-        self.first: list[Sample] = []
         self.reached: StageGains | None = None
 
     async def advance(self) -> None:
@@ -46,11 +44,9 @@ class AdaptiveRun:
         searched: list[Sample] = []
         for search in added.searches:
             searched += await STRATEGIES[search.strategy](self.prompt_run, search, ())
-        pool = [*self.samples, *added.in_order(independent, searched)]
+        pool = [*self.samples, *independent, *searched]
         self.samples = await self.prompt_run.canonicalize(pool)
         self.stage = number
-        if not self.schedule.stages[number].searches:
-            self.first = self.samples
         # From the start: new solutions may change how earlier answers are written.
         votes = VoteState(len(self.prompt_run.context.token_ids))
         votes.extend((sample.answer, sample.score) for sample in self.samples)

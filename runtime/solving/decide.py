@@ -21,7 +21,7 @@ from runtime.prompt_run import PromptRun
 from runtime.result import Decision
 
 # Pilots end early where pass@1 is, with this probability, in bins that all have the same plan.
-SURE = 0.9
+INTERVAL_LEVEL = 0.9
 # Why a prompt under a constraint has no searches.
 HELD_WHOLE = "A constraint holds for solutions that are sampled whole"
 
@@ -33,7 +33,7 @@ class PilotResult:
     Attributes:
         samples: the pilots; equal answers are equal strings.
         predicted: predicted pass@1; None where it was not predicted.
-        low: pass@1 is between this and `high` with a probability of `SURE`.
+        low: pass@1 is between this and `high` with a probability of `INTERVAL_LEVEL`.
         high: the upper bound.
     """
 
@@ -102,7 +102,7 @@ async def decide_in_tokens(
 async def _predict(
     run: PromptRun, model: DifficultyModel, pilots: Sequence[Sample]
 ) -> tuple[float, float, float]:
-    """Predicted pass@1, and its interval of probability `SURE`."""
+    """Predicted pass@1, and its interval of probability `INTERVAL_LEVEL`."""
     tokens = len(run.context.token_ids)
     if pilots:
         features = pilot_features(tokens, pilots)
@@ -115,14 +115,14 @@ async def _predict(
 
 
 def predict(model: DifficultyModel, features: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Predicted pass@1, and its interval of probability `SURE`.
+    """Predicted pass@1, and its interval of probability `INTERVAL_LEVEL`.
 
     Args:
         model: for the prompt's number of pilots.
         features: the prompt's, shape (features,).
     """
     predicted = float(model.predictor.predict(features[None])[0])
-    low, high = model.distribution.interval(predicted, SURE)
+    low, high = model.distribution.interval(predicted, INTERVAL_LEVEL)
     return predicted, float(low), float(high)
 
 

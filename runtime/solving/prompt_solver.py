@@ -287,8 +287,8 @@ class PromptSolver:
 
     async def _advance(self, adaptive_run: AdaptiveRun) -> None:
         await adaptive_run.advance()
-        if adaptive_run.stage == 0:
-            self._seen(adaptive_run.prompt_run)(adaptive_run.first)
+        if adaptive_run.stage == 0 and not adaptive_run.schedule.stages[0].searches:
+            self._seen(adaptive_run.prompt_run)(adaptive_run.samples)
 
     def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
         if not run.settings.samples_as(self.artifact.settings.sampling):

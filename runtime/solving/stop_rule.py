@@ -12,7 +12,7 @@ from allocator.checks import check_positive, finite
 from allocator.errors import InputError
 from allocator.price import PriceController, PriceList
 from predictors.gain_model import COLUMNS, GainModel
-from predictors.scoring import COUNTED, Scoring
+from predictors.scoring import VOTES_ONLY, Scoring
 from predictors.stage_gains import StageGains
 from predictors.vote_state import VoteState
 from runtime.artifact import artifact_folder, read_gain_model, read_prices, read_scoring
@@ -69,7 +69,7 @@ class StopRule:
             given = {"average_budget": average_budget, "price": price}
             raise InputError("price", given, "give one of the two")
         self.schedule, self.gain_model = prices.schedule, gain_model
-        self.scoring = COUNTED if scoring is None else scoring
+        self.scoring = VOTES_ONLY if scoring is None else scoring
         self._controller: PriceController | None = None
         if average_budget is not None:
             self._controller = PriceController(average_budget, prices)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.concurrency import together
+from runtime.engines.base import SeedPath
 from runtime.prompt_run import PromptRun
 from runtime.request import SearchStep
 from runtime.solutions.beam import Beam
@@ -48,7 +49,7 @@ def keep_best(width: int) -> Share:
 
 
 async def grow(
-    run: PromptRun, n: int, share: Share, path: tuple[str | int, ...], first: SearchStep
+    run: PromptRun, n: int, share: Share, path: SeedPath, first: SearchStep
 ) -> list[Beam]:
     """N finished beams.
 

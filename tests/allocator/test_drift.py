@@ -144,12 +144,10 @@ def test_the_alarm_ends_when_traffic_is_like_calibration_again() -> None:
 def test_between_the_two_levels_the_alarm_stays_as_it_was() -> None:
     like = world(0)
     strict = like.monitor()
-    lax = DriftMonitor(like.drift_baseline, alarm=CLEAR)
     was_between = False
     for prompt in mixture(like, 60):
         before = strict.drifted
         strict.observe(prompt)
-        lax.observe(prompt)
         least = min(signal.p for signal in strict.report().signals)
         if ALARM < least <= CLEAR:
             was_between = True
@@ -321,14 +319,6 @@ def test_signals_that_say_nothing_are_refused(
     with pytest.raises(InputError) as error:
         DriftBaseline.of(signals, prompts)
     assert error.value.field == field
-
-
-@pytest.mark.parametrize(
-    "settings", [{"window": 79}, {"alarm": 0.0}, {"alarm": 0.1, "clear": 0.01}]
-)
-def test_a_monitor_that_cannot_work_is_refused(settings: dict[str, float]) -> None:
-    with pytest.raises(InputError):
-        DriftMonitor(world(0).drift_baseline, **settings)
 
 
 @pytest.mark.parametrize("values", [{}, {"score": 0.5}, {"bin": 1, "x": 1}, {"bin": float("nan")}])

@@ -161,4 +161,3 @@ def test_what_each_stage_adds() -> None:
         Addition(2, 3, ()),
         Addition(3, 4, ()),
     ]
-    assert added[2].in_order(["sample"], ["found"]) == ["sample", "found"]

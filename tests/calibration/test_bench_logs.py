@@ -62,7 +62,9 @@ def test_every_method_is_measured_and_the_fitted_score_is_the_better_one(
     fitted: FittedLog,
 ) -> None:
     test = telling(200, 10, seed=1)
-    found = measure_log(test, fitted.policy, fitted.policy.policy.table, "price", n_jobs=1)
+    found = measure_log(
+        test, fitted.fitted_policy, fitted.fitted_policy.policy.table, "price", n_jobs=1
+    )
     curves = by_name(found.findings)
     assert list(curves) == [
         *(NAMES["majority"], BASELINE, FITTED, CONSISTENCY, WEIGHTED_CONSISTENCY),
@@ -82,7 +84,7 @@ def test_every_method_is_measured_and_the_fitted_score_is_the_better_one(
 @pytest.mark.slow
 def test_a_single_question_is_refused(fitted: FittedLog) -> None:
     with pytest.raises(InputError, match="from-logs: 1: give at least 2 prompts to measure"):
-        measure_log(telling(1, 10), fitted.policy, fitted.policy.policy.table)
+        measure_log(telling(1, 10), fitted.fitted_policy, fitted.fitted_policy.policy.table)
 
 
 def test_a_note_where_intervals_are_over_few_prompts() -> None:
@@ -94,9 +96,11 @@ def test_a_note_where_intervals_are_over_few_prompts() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [None, "bins", "price"])
 def test_a_table_need_not_begin_at_one_sample(fitted: FittedLog, way: Way | None) -> None:
-    table = fitted.policy.policy.table
+    table = fitted.fitted_policy.policy.table
     later = table.model_copy(update={"rows": table.rows[1:]})
-    found = measure_log(telling(30, 10, seed=1), fitted.policy, later, way, n_jobs=1).findings
+    found = measure_log(
+        telling(30, 10, seed=1), fitted.fitted_policy, later, way, n_jobs=1
+    ).findings
     assert [line.budget for line in found.differences] == list(found.budgets) == [2, 4, 8]
     assert by_name(found)[BASELINE].points[0].budget == 1, "from where a part of the way is counted"
 
@@ -108,7 +112,8 @@ def test_curves_by_hand(fitted: FittedLog) -> None:
     scores = LoggedScores({name: np.full((3, 10), 0.5) for name in ("last", "product")})
     log = Log("by hand", "", answer, scores, np.full((3, 10), 7.0), 0)
     curves = {
-        curve.name: curve for curve in log_curves(log, fitted.policy, fitted.policy.policy.table, 1)
+        curve.name: curve
+        for curve in log_curves(log, fitted.fitted_policy, fitted.fitted_policy.policy.table, 1)
     }
     for curve in curves.values():
         np.testing.assert_allclose(curve.correct, np.tile([1, 1, 0], (len(curve.budgets), 1)))
@@ -313,7 +318,7 @@ def test_a_score_that_the_artifact_weighs_and_the_log_lacks(
     log = telling(30, 8, seed=2)
     poorer = replace(log, scores=LoggedScores({"last": log.scores.values["last"]}))
     with pytest.raises(InputError, match="must include 'product'"):
-        measure_log(poorer, fitted.policy, fitted.policy.policy.table)
+        measure_log(poorer, fitted.fitted_policy, fitted.fitted_policy.policy.table)
 
 
 @pytest.mark.slow
@@ -327,7 +332,7 @@ def test_a_score_on_another_scale_is_refused(fitted: FittedLog) -> None:
     log = telling(30, 8, seed=2)
     as_odds = replace(log, scores=LoggedScores(dict(log.scores.values), ("product",)))
     with pytest.raises(InputError, match="'product': it holds log-odds in made, and held prob"):
-        measure_log(as_odds, fitted.policy, fitted.policy.policy.table)
+        measure_log(as_odds, fitted.fitted_policy, fitted.fitted_policy.policy.table)
 
 
 @pytest.mark.slow
@@ -349,7 +354,7 @@ def test_an_artifact_from_logs_is_read_back_as_it_was_fitted(tmp_path: Path) -> 
     log = telling(40, 8)
     calibrate_from_logs(log, tmp_path / "a", budgets=[1, 4], pilots=[1], n_bins=2, n_jobs=1)
     policy = FittedPolicy.load(tmp_path / "a")
-    made = fit_log(log, budgets=[1, 4], pilots=[1], n_bins=2, n_jobs=1).policy
+    made = fit_log(log, budgets=[1, 4], pilots=[1], n_bins=2, n_jobs=1).fitted_policy
     assert policy.scoring == made.scoring
     assert policy.policy.table == made.policy.table
     assert policy.prices == made.prices

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from predictors.confidence import Confidence, ConfidenceWindow, token_confidence
+from predictors.confidence import ConfidenceSettings, ConfidenceWindow, token_confidence
 
-OF_TWO = Confidence(window=2)
+OF_TWO = ConfidenceSettings(window=2)
 
 
-def read(settings: Confidence, *values: float) -> ConfidenceWindow:
+def read(settings: ConfidenceSettings, *values: float) -> ConfidenceWindow:
     window = ConfidenceWindow(settings)
     window.add(values)
     return window
@@ -32,13 +32,13 @@ def test_the_lowest_mean_of_two_tokens_and_where_it_ended() -> None:
 
 
 def test_fewer_tokens_than_a_window_have_their_own_mean_and_end_nothing() -> None:
-    window = read(Confidence(window=4, threshold=9.0), 1.0, 2.0, 6.0)
+    window = read(ConfidenceSettings(window=4, threshold=9.0), 1.0, 2.0, 6.0)
     assert (window.lowest, window.lowest_at, window.lost) == (3.0, None, False)
     assert isnan(read(OF_TWO).lowest)
 
 
 def test_the_solution_is_lost_at_the_token_that_ends_a_window_below_the_threshold() -> None:
-    window = ConfidenceWindow(Confidence(window=2, threshold=2.0))
+    window = ConfidenceWindow(ConfidenceSettings(window=2, threshold=2.0))
     assert window.add([4.0, 1.0, 3.0]) == 3  # means 2.5 and 2.0: not below
     assert not window.lost
     assert window.add([0.5, 9.0, 9.0]) == 1
@@ -54,7 +54,7 @@ def test_the_solution_is_lost_at_the_token_that_ends_a_window_below_the_threshol
 def test_chunks_of_any_length_give_the_lowest_of_all_windows(
     values: list[float], width: int, chunk: int
 ) -> None:
-    window = ConfidenceWindow(Confidence(window=width))
+    window = ConfidenceWindow(ConfidenceSettings(window=width))
     for start in range(0, len(values), chunk):
         window.add(values[start : start + chunk])
     means = [np.mean(values[i : i + width]) for i in range(max(1, len(values) - width + 1))]
@@ -72,4 +72,4 @@ def test_the_first_tokens_go_on_in_another_way() -> None:
 @pytest.mark.parametrize("wrong", [{"top": 0}, {"window": 0}, {"saved": 2}, {"bottom": 1}])
 def test_settings_that_are_none_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
-        Confidence.model_validate(wrong)
+        ConfidenceSettings.model_validate(wrong)

@@ -15,7 +15,7 @@ from benchmarks.testbed.paths import SETTINGS as TESTBED
 from calibration.fitting.fit import fit
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.replay import Replay
-from predictors.confidence import Confidence
+from predictors.confidence import ConfidenceSettings
 from runtime.artifact import LATENCY, SETTINGS, TABLE, Artifact, load_settings
 from runtime.settings import Settings
 from tests.support.cli import invoke
@@ -30,7 +30,7 @@ def made(tmp_path: Path) -> Path:
     replay = Replay(as_records(made_log(40, 16)), 8)
     fitted = fit(replay, grid, [1, 4, 8], [0, 2], 2, TESTBED.fingerprint(Path()))
     latency = Latency.of({Plan(strategy="best_of_n", n=1): 0.1})
-    parts = parts_of(fitted, TESTBED.resolved(), latency)
+    parts = parts_of(fitted, TESTBED.with_absolute_paths(Path()), latency)
     with new_artifact(tmp_path / "made", parts, rich_summary()):
         pass
     return tmp_path / "made"
@@ -126,7 +126,7 @@ def test_confidence_without_weight_is_not_in_the_fingerprint() -> None:
 
 
 def test_settings_keep_how_confidence_is_read(tmp_path: Path) -> None:
-    read = Confidence(window=64, threshold=7.5, saved=0.125)
+    read = ConfidenceSettings(window=64, threshold=7.5, saved=0.125)
     TESTBED.model_copy(update={"confidence": read}).save(tmp_path / SETTINGS)
     assert Settings.load(tmp_path / SETTINGS).confidence == read
     assert load_settings(ARTIFACT).confidence is None

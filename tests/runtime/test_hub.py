@@ -11,7 +11,7 @@ from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM
 from predictors.thinking_policy import THINKING
 from runtime.artifact import (
-    DATA,
+    FILE_PATTERNS,
     SETTINGS,
     TABLE,
     Artifact,
@@ -81,7 +81,7 @@ def test_only_the_files_of_an_artifact_are_downloaded(hub: Hub) -> None:
 
 def test_the_files_of_every_committed_artifact_are_known(tmp_path: Path) -> None:
     for artifact in (ARTIFACT, THOUGHTFUL, ROOT / "benchmarks" / "rewriting" / "artifact"):
-        known = {path for pattern in DATA for path in artifact.glob(pattern)}
+        known = {path for pattern in FILE_PATTERNS for path in artifact.glob(pattern)}
         assert known == {path for path in artifact.rglob("*") if path.is_file()}
 
 

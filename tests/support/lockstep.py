@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 
 from allocator.plan import Plan
 from predictors.sample import Sample
-from runtime.engines.base import Completion, SamplingSettings, draw_seed, encode_prompt
+from runtime.engines.base import Completion, SamplingSettings, SeedPath, draw_seed, encode_prompt
 from runtime.models import Models
 from runtime.verifiers.base import Context, Verdict, all_aggregations
-
-Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Search:
     n: int
     width: int
     lookahead: int
-    path: Path
+    path: SeedPath
     living: list[Draft]
     finished: list[Draft] = field(default_factory=list)
 
@@ -68,7 +66,11 @@ class LockstepPrompt:
         self.searches: list[Search] = []
 
     async def complete(
-        self, prefix: Sequence[int], path: Path, stop: tuple[str, ...] = (), greedy: bool = False
+        self,
+        prefix: Sequence[int],
+        path: SeedPath,
+        stop: tuple[str, ...] = (),
+        greedy: bool = False,
     ) -> Completion:
         *name, number = path
         settings = self.sampling
@@ -89,7 +91,7 @@ class LockstepPrompt:
         self.spent.verifier_tokens += verdict.processed_tokens + verdict.cached_tokens
         return verdict.step_scores
 
-    async def step(self, draft: Draft, path: Path, greedy: bool = False) -> Draft:
+    async def step(self, draft: Draft, path: SeedPath, greedy: bool = False) -> Draft:
         """The draft with one more step, which is not scored yet."""
         prefix = [token for step in draft.steps for token in step]
         found = await self.complete(prefix, path, (self.sampling.step_end,), greedy)
@@ -110,7 +112,7 @@ class LockstepPrompt:
         scores = all_aggregations(draft.scores)
         return float(self.models.scoring.probability(scores, draft.logprob, tokens, not cut_off))
 
-    async def rank(self, draft: Draft, lookahead: int, path: Path) -> float:
+    async def rank(self, draft: Draft, lookahead: int, path: SeedPath) -> float:
         """What a candidate is ranked by: its probability, of its rollout's end if it has one."""
         rolled = draft
         for number in range(lookahead):

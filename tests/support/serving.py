@@ -196,7 +196,7 @@ class Apis:
         """
         service = service_of(self.models, last, **settings)
         artifact = service.artifact
-        located = artifact.settings.located(artifact.folder)
+        located = artifact.settings.with_absolute_paths(artifact.folder)
         with recording(service.settings, located, service.metrics) as recorder:
             if recorder is not None:
                 service.record_to(recorder)

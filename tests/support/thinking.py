@@ -131,7 +131,6 @@ class UnsureThinker(ScriptedThinker):
             found,
             token_ids=found.token_ids[:taken],
             ended=found.ended and not confidence.lost,
-            confidence=confidence.lowest,
             aborted=confidence.lost,
         )
 

@@ -11,7 +11,7 @@ from benchmarks.testbed.task import distinct_problems
 from calibration.fitting.abort_threshold import abort_threshold
 from calibration.report.words import confidence_words
 from calibration.sampling.store import read_records
-from predictors.confidence import Confidence
+from predictors.confidence import ConfidenceSettings
 from runtime.artifact import SAMPLES, Artifact
 from tests.support.cli import MODELS, TASK, copied_artifact, invoke, rendered, solve
 
@@ -34,7 +34,7 @@ def test_calibrate_reads_it_and_solve_uses_it(tmp_path: Path) -> None:
     samples = [sample for record in records for sample in record.independent.samples]
     assert all(isfinite(sample.confidence) for sample in samples)
     assert settings.scoring.confidence != 0
-    assert settings.confidence == abort_threshold(records, Confidence(window=WINDOW))
+    assert settings.confidence == abort_threshold(records, ConfidenceSettings(window=WINDOW))
     assert confidence_words(settings.confidence)[:30] in " ".join(message.split())
 
     # Searches were scored by it, too.
@@ -51,7 +51,7 @@ def test_inspect_says_what_it_does(tmp_path: Path) -> None:
     _, without, _ = invoke("inspect", folder)
     assert "windows of" not in without
     path = folder / "settings.json"
-    ending = Confidence(window=64, threshold=7.5, saved=0.125)
+    ending = ConfidenceSettings(window=64, threshold=7.5, saved=0.125)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"confidence": ending.model_dump()}))
     _, shown, _ = invoke("inspect", folder)
     for words in ("windows of 64", "below 7.5", "at least 12.5%"):
@@ -60,4 +60,4 @@ def test_inspect_says_what_it_does(tmp_path: Path) -> None:
 
 def test_words() -> None:
     assert rendered(confidence_words(None)).startswith("not read")
-    assert "ends no solution" in confidence_words(Confidence())
+    assert "ends no solution" in confidence_words(ConfidenceSettings())

@@ -12,7 +12,7 @@ import typer
 
 from allocator.errors import InputError
 from calibration.cli.app import app
-from calibration.cli.calibrate import OF_LOGS
+from calibration.cli.calibrate import LOG_OPTIONS
 from calibration.data.cells import as_scores, as_text, as_truth
 from calibration.data.datasets import DataSettings, located_prompts, read_graded_prompts
 from calibration.data.sample_log import Log, read_log
@@ -556,7 +556,7 @@ OPTIONS = COMMANDS.get_command(typer.Context(COMMANDS), "calibrate").load().para
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "option", [o for o in OPTIONS if o.name not in {*OF_LOGS, "help"}], ids=lambda o: o.name
+    "option", [o for o in OPTIONS if o.name not in {*LOG_OPTIONS, "help"}], ids=lambda o: o.name
 )
 def test_an_option_that_does_not_apply_to_logs_is_refused_by_name(
     tmp_path: Path, option: Any

@@ -48,7 +48,7 @@ def said(number: int, rank: int, correct: bool) -> RecordedVerdict:
 
 def record(folder: Path, *lines: RecordedPrompt | RecordedVerdict) -> Path:
     """The lines as two files of a server."""
-    SETTINGS.located(Path()).save(folder / "settings.json")
+    SETTINGS.with_absolute_paths(Path()).save(folder / "settings.json")
     half = len(lines) // 2
     for number, part in enumerate((lines[:half], lines[half:]), start=1):
         text = "".join(line.model_dump_json() + "\n" for line in part)

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, REVISER, REVISER_ORM
 from calibration.doctor.artifact import ArtifactCheck, ArtifactFound, ModelFound, memory_problem
 from calibration.doctor.machine import GIB, Memory
-from runtime.artifact import OF_LOGS, SETTINGS, TABLE
+from runtime.artifact import LOG_VERIFIER, SETTINGS, TABLE
 from tests.support.checkpoints import own_tokenizer
 from tests.support.cli import copied_artifact
 
@@ -84,7 +84,7 @@ def test_an_artifact_made_from_logs_has_no_models(tmp_path: Path) -> None:
     folder = copied_artifact(tmp_path)
     (folder / SETTINGS).unlink()
     table = json.loads((folder / TABLE).read_text())
-    changed(folder / TABLE, fingerprint=table["fingerprint"] | {"verifier": OF_LOGS})
+    changed(folder / TABLE, fingerprint=table["fingerprint"] | {"verifier": LOG_VERIFIER})
     found, problems = checked(folder)
     assert problems == []
     assert (found.from_logs, found.models) == (True, {})

@@ -6,12 +6,12 @@ import pytest
 
 from calibration.fitting.abort_threshold import abort_threshold, fit_confidence
 from calibration.sampling.collect import PromptRecord, Run
-from predictors.confidence import Confidence
+from predictors.confidence import ConfidenceSettings
 from predictors.sample import Sample
 from predictors.scoring import Scoring
 from tests.support.samples import make_sample
 
-READ = Confidence(window=10)
+READ = ConfidenceSettings(window=10)
 TOKENS = 40
 
 

@@ -31,6 +31,7 @@ from tests.support.fakes import COIN_SETTINGS
 pytestmark = pytest.mark.slow
 
 PROMPTS = [(p.text, p.answer) for p in distinct_problems("calibration", 24, seed=41)]
+ABSOLUTE = SETTINGS.with_absolute_paths(Path())
 WORK = Work(4, (Plan(strategy="beam_search", n=4, beam_width=2),), alone("last"), seed=3)
 
 
@@ -89,7 +90,7 @@ def test_two_workers_one_killed_sample_what_one_process_samples(
 ) -> None:
     monkeypatch.setattr(distributed, "BATCH", 3)
     monkeypatch.setattr(distributed, "Worker", Counting)
-    collector = RayCollector(SETTINGS.resolved(), "transformers", "auto", 2)
+    collector = RayCollector(ABSOLUTE, "transformers", "auto", 2)
     pids = ray.get([w.__ray_call__.remote(lambda self: os.getpid()) for w in collector.workers])
     assert len(set(pids)) == 2
     found: list[PromptRecord] = []
@@ -130,7 +131,7 @@ def test_what_workers_drew_is_journaled_here_and_not_drawn_again(
     def drawn(collecting: Callable[[RayCollector, SampleStore], Coroutine[Any, Any, None]]) -> int:
         """Solutions that a new worker draws for a store that is opened anew."""
         store = SampleStore(tmp_path / "store", {"model": "bent", "verifier": "sum"})
-        collector = RayCollector(SETTINGS.resolved(), "transformers", "auto", 1)
+        collector = RayCollector(ABSOLUTE, "transformers", "auto", 1)
         try:
             asyncio.run(collecting(collector, store))
             (worker,) = collector.workers
@@ -207,7 +208,7 @@ def test_a_worker_has_vllm_and_what_it_raises_is_raised_here(
 ) -> None:
     found: list[PromptRecord] = []
     local: list[PromptRecord] = []
-    collector = RayCollector(SETTINGS.resolved(), "vllm", "auto", 1)
+    collector = RayCollector(ABSOLUTE, "vllm", "auto", 1)
     try:
         assert collector.engine == "VLLMEngine"
         asyncio.run(collector.collect(PROMPTS[:8], WORK, found.append))
@@ -226,7 +227,7 @@ def test_workers_that_find_no_place_are_refused(
     cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def opened(workers: int | None, gpus: int) -> RayCollector:
-        return RayCollector(SETTINGS.resolved(), "transformers", "auto", workers, gpus)
+        return RayCollector(ABSOLUTE, "transformers", "auto", workers, gpus)
 
     with pytest.raises(InputError, match="workers: 3: the cluster has places for 2 that need 1 "):
         opened(3, 1)
@@ -247,7 +248,7 @@ def test_workers_that_find_no_place_are_refused(
 
 
 def test_a_worker_has_as_many_gpus_as_its_engine_is_spread_over(cluster: None) -> None:
-    collector = RayCollector(SETTINGS.resolved(), "transformers", "auto", None, gpus=2)
+    collector = RayCollector(ABSOLUTE, "transformers", "auto", None, gpus=2)
     try:
         (worker,) = collector.workers
         assert len(ray.get(worker.__ray_call__.remote(lambda self: ray.get_gpu_ids()))) == 2
@@ -284,4 +285,4 @@ def test_a_cluster_that_is_not_there() -> None:
 def test_settings_that_travel_have_absolute_folders() -> None:
     relative = SETTINGS.relative_to(Path())
     assert not Path(relative.model).is_absolute()
-    assert Path(relative.resolved().model).is_absolute()
+    assert Path(relative.with_absolute_paths(Path()).model).is_absolute()

@@ -26,7 +26,7 @@ from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.journal import Journals, PromptJournal
 from calibration.sampling.resume import UNFINISHED, SampleStore
 from calibration.settings import CalibrationSettings
-from predictors.confidence import Confidence
+from predictors.confidence import ConfidenceSettings
 from predictors.sample import Sample
 from predictors.scoring import alone
 from runtime.artifact import TABLE, Artifact
@@ -201,14 +201,14 @@ def test_what_other_models_or_settings_sampled_is_not_taken(tokenizer: Any, tmp_
 
 
 def test_confidence_is_journaled(tmp_path: Path) -> None:
-    def sampled(confidence: Confidence | None) -> tuple[Sample, UnsureThinker]:
+    def sampled(confidence: ConfidenceSettings | None) -> tuple[Sample, UnsureThinker]:
         engine = UnsureThinker("aaaaxxaaaa")
         models = replace(thinking_run(engine).models, confidence=confidence)
         with Journals(tmp_path, "unsure").recording(models, "U:?A:") as recorded:
             run = PromptRun(recorded, THINKING, "U:?A:", 0)
             return asyncio.run(run.sample(0)), engine
 
-    read, ending = Confidence(window=2), Confidence(window=2, threshold=5.0)
+    read, ending = ConfidenceSettings(window=2), ConfidenceSettings(window=2, threshold=5.0)
     for confidence, lowest, answer in ((None, nan, "10"), (read, 1.0, "10"), (ending, 1.0, None)):
         first, engine = sampled(confidence)
         assert engine.requests

@@ -9,14 +9,14 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from benchmarks.testbed.paths import BASE, SETTINGS
-from predictors.confidence import Confidence, ConfidenceWindow
+from predictors.confidence import ConfidenceSettings, ConfidenceWindow
 from runtime.engines.base import Completion, Engine, HasConfidence, encode_prompt
 from runtime.engines.openai import OpenAIEngine
 from runtime.engines.transformers import TransformersEngine
 from runtime.models import Models
 
 PROMPTS = ("12+7*3", "347+58*7-91", "5-2")
-READ = Confidence(top=5, window=4)
+READ = ConfidenceSettings(top=5, window=4)
 
 
 async def completed(
@@ -45,7 +45,9 @@ def by_hand(engine: Engine, prompt: str, written: Completion, top: int) -> list[
     return [float(value) for value in -np.sort(logprobs, axis=1)[:, -top:].mean(1)]
 
 
-def of_all(engine: Any, confidence: Confidence) -> list[tuple[ConfidenceWindow, Completion]]:
+def of_all(
+    engine: Any, confidence: ConfidenceSettings
+) -> list[tuple[ConfidenceWindow, Completion]]:
     """All prompts at once."""
 
     async def both() -> list[tuple[ConfidenceWindow, Completion]]:
@@ -62,7 +64,7 @@ def test_transformers_reads_what_its_logits_say(transformers_engine: Transformer
         values = by_hand(transformers_engine, prompt, written, READ.top)
         assert window.values.tolist() == pytest.approx(values, abs=2e-3)
         means = np.convolve(values, np.ones(READ.window) / READ.window, "valid")
-        assert written.confidence == pytest.approx(means.min(), abs=2e-3)
+        assert window.lowest == pytest.approx(means.min(), abs=2e-3)
         assert window.lowest_at == means.argmin() + READ.window
         assert not written.aborted
 
@@ -72,7 +74,7 @@ def test_more_of_the_likeliest_than_there_are_tokens_are_all(
 ) -> None:
     size = transformers_engine.max_confidence_top
     assert size == len(transformers_engine.tokenizer)
-    (window, written), *_ = of_all(transformers_engine, Confidence(top=size + 10))
+    (window, written), *_ = of_all(transformers_engine, ConfidenceSettings(top=size + 10))
     values = by_hand(transformers_engine, PROMPTS[0], written, size)
     assert window.values.tolist() == pytest.approx(values, abs=2e-3)
 
@@ -98,7 +100,7 @@ def check_aborted(engine: Any, run: Any) -> None:
     aborted = run(completed(engine, PROMPTS[1], window))
     assert (aborted.aborted, aborted.ended, aborted.stopped_by) == (True, False, None)
     assert aborted.token_ids == written.token_ids[: whole.lowest_at]
-    assert aborted.confidence == pytest.approx(whole.lowest, abs=2e-3)
+    assert window.lowest == pytest.approx(whole.lowest, abs=2e-3)
     assert written.logprob < aborted.logprob < 0
     # Nothing of it is left in the engine: the next one is whole.
     assert run(completed(engine, PROMPTS[1], None)).token_ids == written.token_ids
@@ -125,7 +127,7 @@ def test_vllm_reads_what_transformers_does(
 ) -> None:
     engine = vllm_models.engine
     assert isinstance(engine, HasConfidence)
-    confidence = Confidence(window=4, threshold=threshold)
+    confidence = ConfidenceSettings(window=4, threshold=threshold)
 
     async def several() -> list[tuple[ConfidenceWindow, Completion]]:
         windows = [ConfidenceWindow(confidence) for _ in PROMPTS]
@@ -141,4 +143,3 @@ def test_vllm_reads_what_transformers_does(
         assert written.logprob == pytest.approx(unread.logprob, abs=1e-3)
         values = by_hand(engine, prompt, written, confidence.top)
         assert window.values.tolist() == pytest.approx(values, abs=2e-2)
-        assert written.confidence == window.lowest

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from allocator.errors import ModelError
-from predictors.confidence import Confidence, ConfidenceWindow
+from predictors.confidence import ConfidenceSettings, ConfidenceWindow
 from runtime.engines.base import SamplingSettings
 from runtime.engines.vllm import VLLMCompletions
 from runtime.engines.vllm_core import VLLMCore
@@ -61,7 +61,7 @@ def complete(engine: VLLMCompletions, **how: Any) -> Coroutine[Any, Any, Any]:
 
 @pytest.mark.parametrize("reason", ["abort", "error"])
 def test_what_vllm_gave_up_is_no_solution(reason: str) -> None:
-    engine, window = completions(reason), ConfidenceWindow(Confidence(top=2, window=2))
+    engine, window = completions(reason), ConfidenceWindow(ConfidenceSettings(top=2, window=2))
 
     async def given_up() -> None:
         for work in (

@@ -10,7 +10,7 @@ import pytest
 from allocator.errors import InputError
 from allocator.plan import Plan
 from benchmarks.testbed.paths import SETTINGS as TESTBED
-from predictors.confidence import Confidence
+from predictors.confidence import ConfidenceSettings
 from predictors.sample import Sample
 from predictors.scoring import Scoring
 from runtime.models import load_models
@@ -22,14 +22,14 @@ from tests.support.thinking import SETTINGS, ScriptedThinker, UnsureThinker, thi
 
 # Of 20 letters the model is unsure of four; the mean of four letters is then 1.
 LETTERS = "aaaaaaaaxxxxaaaaaaaa"
-READ = Confidence(window=4)
-ENDING = Confidence(window=4, threshold=5.0)
+READ = ConfidenceSettings(window=4)
+ENDING = ConfidenceSettings(window=4, threshold=5.0)
 OPENING = 2  # the mark and a newline
 WEIGHED = Scoring(intercept=-2.0, confidence=0.5)
 
 
 def run_of(
-    confidence: Confidence | None, scoring: Scoring = WEIGHED, letters: str = LETTERS
+    confidence: ConfidenceSettings | None, scoring: Scoring = WEIGHED, letters: str = LETTERS
 ) -> PromptRun:
     return thinking_run(UnsureThinker(letters), confidence=confidence, scoring=scoring)
 
