@@ -17,7 +17,7 @@ from pydantic import Field
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 
-# Scores closer to 0 or 1 than this count as this close.
+# Scores are clipped to this distance from 0 and 1.
 NEAREST = 1e-6
 MAX_LOG_ODDS = 700.0  # beyond, exp overflows
 # Share of the probability in a score that is a power of it: the best, beyond the top, would all

@@ -106,7 +106,8 @@ async def open_models(
         try:
             yield await asyncio.shield(loading)
         finally:
-            # Whoever is cancelled meanwhile closes what has been loaded, not what is half loaded.
+            # On cancellation, wait for loading to end: the stack can only close models that are
+            # fully open.
             await asyncio.wait([loading])
 
 

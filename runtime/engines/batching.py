@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 _Request = tuple[Item, asyncio.Future[Result]]
 
-# Seconds that the first request of a batch waits for company.
+# Seconds that the first request of a batch waits for further requests.
 LATENCY = 0.002
 
 

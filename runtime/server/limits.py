@@ -37,10 +37,10 @@ class Gate:
 
         Raises:
             ApiError: status 429 if the owner has too many in flight; 503 if all owners together
-                have, or if the server is draining.
+                have, or if the server is shutting down.
         """
         if self.closed:
-            self._refuse(503, "the server is draining; use another one, or retry later", LATER)
+            self._refuse(503, "the server is shutting down; use another", LATER)
         if self.in_flight[owner] >= self._per_owner:
             self._refuse(429, f"{self._per_owner} of your requests are in flight; wait", SOON)
         if self.in_flight.total() >= self._total:

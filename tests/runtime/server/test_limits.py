@@ -118,7 +118,7 @@ def test_draining_refuses_new_requests_and_waits_for_the_others() -> None:
         tasks = [asyncio.create_task(request()) for _ in range(3)]
         await asyncio.sleep(0)
         gate.close()
-        with pytest.raises(ApiError, match="draining") as error:
+        with pytest.raises(ApiError, match="shutting down") as error:
             await request()
         assert (error.value.status, error.value.headers) == (503, {"Retry-After": "5"})
         assert not await gate.idle(0.02)
