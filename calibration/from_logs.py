@@ -115,6 +115,7 @@ def calibrate_from_logs(
     Raises:
         InputError: unusable input; nothing is left behind.
     """
+    _check_pilots(pilots)
     within = [budget for budget in budgets if budget <= log.window]
     check_tables(out, within, pilots, n_bins, len(log.answer))
     fitted = fit_log(log, budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs)
