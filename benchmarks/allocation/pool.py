@@ -1,8 +1,8 @@
 """A pool of samples on disk: hundreds of thousands of them in a few megabytes.
 
 Solutions of one prompt are often equal. Each distinct one has one row in the form of the sample
-store, with its positions in the run. Scores are kept in half precision, and texts are left out:
-the benchmarks do not read them.
+store, with its positions in the run. Scores of steps are kept in half precision, and texts are left
+out: the benchmarks do not read them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,8 @@ from calibration.sampling.collect import PromptRecord, Run
 from calibration.sampling.store import PLAN, records_of, rows_of, schema
 from predictors.sample import Sample
 
-HALVES = ("score", "logprob", "run_seconds")
+# Not the score: sharpened scores of doubtful solutions are too small for half precision.
+HALVES = ("logprob", "run_seconds")
 POOL_SCHEMA = pa.schema(
     [
         *(
@@ -50,7 +51,8 @@ def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         run = (*(row[name] for name in PLAN), row["seed"])
         place = counted[run] = counted.get(run, -1) + 1
-        # In chains of revisions the score of a solution depends on those before it.
+        # In chains of revisions the score of a solution depends on those before it. The last digits
+        # of scores depend on what is scored beside them.
         key = (*run, row["steps"], row["chain"], np.float16(row["score"]))
         if key not in found:
             halves: dict[str, Any] = {name: np.float16(row[name]) for name in HALVES}

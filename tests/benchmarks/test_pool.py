@@ -52,13 +52,13 @@ def test_equal_revisions_of_different_chains_stay_apart(tmp_path: Path) -> None:
     assert read_pool(tmp_path / "p")[0].searches[plan] == run
 
 
-def test_a_pools_numbers_are_in_half_precision(tmp_path: Path) -> None:
-    sample = make_sample("1", 0.123456789, logprob=-12.3456789)
+def test_a_pools_numbers_are_in_half_precision_but_not_scores(tmp_path: Path) -> None:
+    sample = replace(make_sample("1", 1e-9, logprob=-12.3456789), step_scores=(0.123456789,))
     write_pool([PromptRecord("1", "1", 1, Run((sample,), (True,), 3), {})], tmp_path / "p")
     (found,) = read_pool(tmp_path / "p")[0].independent.samples
-    assert found.score == float(np.float16(0.123456789))
+    assert found.score == pytest.approx(1e-9, rel=1e-6), "a sharpened one"
     assert found.logprob == pytest.approx(-12.3456789, rel=1e-3)
-    assert found.step_scores[-1] == found.score
+    assert found.step_scores == (float(np.float16(0.123456789)),)
 
 
 def test_no_pool_and_something_else(tmp_path: Path) -> None:
