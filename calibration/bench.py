@@ -109,7 +109,10 @@ async def sample(
     n_jobs: int | None = -1,
     sizes: ModelSizes | None = None,
 ) -> Replay:
-    """Sample what the store does not hold yet; if it holds everything, no model is loaded.
+    """Sample what the store does not hold yet.
+
+    If it holds everything, models are loaded only where the table reads the language model's state
+    after each prompt: states are not stored.
 
     Args:
         table: the table to measure.

@@ -74,7 +74,7 @@ def test_where_flops_are_unknown_generations_are_compared(tmp_path: Path) -> Non
 
 def test_the_better_one_is_told_bin_by_bin() -> None:
     table = Artifact.load(ARTIFACT).policy.table
-    (cells,) = (row.cells for row in table.rows if row.budget == 24)
+    (cells,) = (row.cells for row in table.rows if row.budget == 48)
     assert len(cells) == 5
     # A larger model that is worse, as accurate, or better than the interval.
     equal, worse, better = "cannot be told apart", "think longer", "pretrain"
@@ -84,10 +84,10 @@ def test_the_better_one_is_told_bin_by_bin() -> None:
         for cell, word in zip(cells, words, strict=True)
     ]
     given = ",".join(map(str, larger))
-    options = ("--larger", 8e6, "--ratio", "0.79", "--larger-accuracy", given)
+    options = ("--larger", 11.3e6, "--ratio", "0.79", "--larger-accuracy", given)
     status, out, message = invoke("flops", ARTIFACT, *options)
     assert status == 0, message
-    assert titles(out)[0].endswith("a budget of 24")
+    assert titles(out)[0].endswith("a budget of 48")
     assert [row[3] for row in rows(out)] == list(words)
 
 
@@ -101,8 +101,8 @@ def test_tokens_give_the_ratio_and_the_cost_of_pretraining() -> None:
 
 def test_one_accuracy_is_of_all_prompts() -> None:
     policy = Artifact.load(ARTIFACT).policy
-    row = policy.row(24)
-    options = ("--larger", 8e6, "--ratio", "0.79", "--larger-accuracy")
+    row = policy.row(48)
+    options = ("--larger", 11.3e6, "--ratio", "0.79", "--larger-accuracy")
     status, out, message = invoke("flops", ARTIFACT, *options, "0.5")
     assert status == 0, message
     (line,) = (line.split() for line in out.splitlines() if line.split()[:1] == ["all"])
