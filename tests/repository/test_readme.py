@@ -17,7 +17,8 @@ TEXT = README.read_text()
 
 
 def ran(script: Path) -> list[str]:
-    done = ForkedScript(script, cwd=ROOT).completed(300)
+    with ForkedScript(script, cwd=ROOT) as forked:
+        done = forked.completed(300)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

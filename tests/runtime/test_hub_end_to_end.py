@@ -140,7 +140,8 @@ def test_the_program_of_the_card_runs_as_it_stands(hub: Hub, artifact: str, tmp_
     script = tmp_path / "program.py"
     script.write_text(program.replace("your prompt", PROMPT))
     environment = hub.environment(tmp_path / "home")
-    done = ForkedScript(script, environment=environment, cwd=tmp_path).completed(500)
+    with ForkedScript(script, environment=environment, cwd=tmp_path) as forked:
+        done = forked.completed(500)
     assert done.returncode == 0, done.stderr
     *_, answer, why = done.stdout.splitlines()
     assert answer.startswith("#")

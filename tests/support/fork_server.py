@@ -1,5 +1,6 @@
 """vLLM's engines, servers and scripts forked from a process that has imported vLLM once."""
 
+import atexit
 import importlib
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from multiprocessing import forkserver
 from multiprocessing.context import BaseContext, ForkServerContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 
 from huggingface_hub import constants
 
@@ -67,7 +69,7 @@ def vllm_serve(model: Path, *options: str) -> Iterator[str]:
 
 
 class ForkedScript:
-    """A script run as `python SCRIPT ARGUMENT ...` runs it, but forked.
+    """A script run as `python SCRIPT ARGUMENT ...` runs it, but forked; killed as its block ends.
 
     Args:
         script: the script.
@@ -92,6 +94,16 @@ class ForkedScript:
         )
         self._process.start()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+        with suppress(ProcessLookupError):  # an engine stays where its script was killed
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._folder.cleanup()
+
     def completed(self, seconds: float) -> subprocess.CompletedProcess[str]:
         """Its exit status and what it wrote, once it has ended.
 
@@ -100,10 +112,7 @@ class ForkedScript:
         """
         self._process.join(seconds)
         status = self._process.exitcode
-        with suppress(ProcessLookupError):  # an engine stays where its script was killed
-            os.killpg(self._process.pid, signal.SIGKILL)
-        with self._folder:
-            out, err = (Path(path).read_text() for path in self._outputs)
+        out, err = (Path(path).read_text() for path in self._outputs)
         if status is None:
             raise subprocess.TimeoutExpired(self._argv, seconds, out, err)
         return subprocess.CompletedProcess(self._argv, status, out, err)
@@ -121,6 +130,8 @@ def _run(argv: list[str], environment: dict[str, str], cwd: str, outputs: list[s
     sys.argv[:] = argv
     sys.path.insert(0, str(Path(argv[0]).parent))
     runpy.run_path(argv[0], run_name="__main__")
+    # As an interpreter does at its end, and forks do not: this closes engines that are still open.
+    atexit._run_exitfuncs()
 
 
 def _serve(arguments: list[str]) -> None:
@@ -139,4 +150,5 @@ def _serve(arguments: list[str]) -> None:
 def _start_engines_in(context: BaseContext) -> None:
     from vllm.v1.engine import utils
 
+    assert callable(utils.get_mp_context), "vLLM has another name for it"
     utils.get_mp_context = lambda: context
