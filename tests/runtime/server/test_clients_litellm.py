@@ -16,7 +16,9 @@ TWO = {"extra_body": {"ttc": {"budget": 2}}}
 @pytest.fixture(scope="module")
 def litellm() -> Any:
     """The package, whose import takes seconds; imported only where these tests run."""
-    import litellm
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or it downloads prices
+        import litellm
 
     return litellm
 
