@@ -129,9 +129,11 @@ def _run(argv: list[str], environment: dict[str, str], cwd: str, outputs: list[s
     _start_engines_in(multiprocessing.get_context("fork"))
     sys.argv[:] = argv
     sys.path.insert(0, str(Path(argv[0]).parent))
-    runpy.run_path(argv[0], run_name="__main__")
-    # As an interpreter does at its end, and forks do not: this closes engines that are still open.
-    atexit._run_exitfuncs()
+    try:
+        runpy.run_path(argv[0], run_name="__main__")
+    finally:
+        # An interpreter does it at its end, a fork does not: it closes engines that are still open.
+        atexit._run_exitfuncs()
 
 
 def _serve(arguments: list[str]) -> None:
