@@ -52,7 +52,11 @@ settings.load_profile("ci")
 # Each takes half a minute to start: one process runs all files that use one of them.
 SHARED = {"vllm_models", "vllm_verifier", "thinking_models", "server"}
 # Others that take minutes. make test begins with all these, not to end with one of them alone.
-LONG = ("test_dropin", "test_supervisor", "test_training", "test_readme", "test_cli", "test_schema")
+LONG = (
+    *("test_dropin", "test_supervisor", "test_training", "test_cli", "test_schema"),
+    *("test_families_in_vllm", "test_behind_server", "test_hub_end_to_end", "test_reload"),
+    *("test_distributed", "test_tutorials"),
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

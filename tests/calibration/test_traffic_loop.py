@@ -1,5 +1,6 @@
 """The whole loop with real clients: record, give feedback, calibrate, reload."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from openai import OpenAI
 
 from benchmarks.testbed.paths import ARTIFACT
-from benchmarks.testbed.task import distinct_problems
+from benchmarks.testbed.task import Problem, distinct_problems
 from calibration.report.summary import Summary
 from runtime.artifact import load_settings
 from tests.support.cli import invoke
@@ -21,12 +22,16 @@ PROBLEMS = list(distinct_problems("test", 48, seed=72))
 def recorded(api: Api) -> None:
     """Ask every problem, and say of every second answer whether it is right."""
     client: Any = OpenAI(base_url=f"{api.url}/v1", api_key="none")
-    for number, problem in enumerate(PROBLEMS):
+
+    def ask(number: int, problem: Problem) -> None:
         answer = client.chat.completions.create(**chat(problem.text))
         if number % 2:
             right = answer.choices[0].ttc["answer"] == problem.answer
             body = {"request_id": answer.id, "correct": right}
             assert httpx.post(f"{api.url}/v1/feedback", json=body).json()["recorded"] is True
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(len(PROBLEMS)), PROBLEMS))
     registry, written = api.service.metrics.registry, {"outcome": "written"}
     count = len(PROBLEMS) * 3 // 2
     eventually(lambda: registry.get_sample_value("ttc_recorded_lines_total", written) == count)

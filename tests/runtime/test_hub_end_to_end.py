@@ -1,11 +1,8 @@
 """An artifact pushed to the Hub and used from there by name, its models too, as by another user."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -15,6 +12,7 @@ from benchmarks.serving.processes import ttc_serve
 from benchmarks.testbed.paths import ARTIFACT, BASE, CALIBRATION_PROMPTS, PRM
 from runtime.artifact import CARD, SETTINGS
 from tests.support.cli import invoke, refused
+from tests.support.fork_server import ForkedScript
 from tests.support.hub import Hub
 from tests.support.paths import ROOT
 
@@ -141,14 +139,9 @@ def test_the_program_of_the_card_runs_as_it_stands(hub: Hub, artifact: str, tmp_
     (program,) = re.findall(r"```python\n(.*?)\n```", card, re.DOTALL)
     script = tmp_path / "program.py"
     script.write_text(program.replace("your prompt", PROMPT))
-    done = subprocess.run(
-        [sys.executable, script],
-        env=dict(os.environ) | hub.environment(tmp_path / "home"),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
+    environment = hub.environment(tmp_path / "home")
+    with ForkedScript(script, environment=environment, cwd=tmp_path) as forked:
+        done = forked.completed(500)
     assert done.returncode == 0, done.stderr
     *_, answer, why = done.stdout.splitlines()
     assert answer.startswith("#")

@@ -1,5 +1,6 @@
 """The command line as tests call it: its options, how it ends, and what it prints."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr
+
+
+def is_shown(option: str, help_text: str) -> bool:
+    """Whether a command's help has an option, and not only one that begins with its name."""
+    return re.search(rf"{re.escape(option)}(?![\w-])", help_text) is not None
 
 
 def refused(*arguments: object) -> str:

@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-from runtime.server.listen import uvicorn_of
+from runtime.server import listen
 from tests.support.waiting import eventually_in_loop
 
 Value = TypeVar("Value")
 
+# Clients of tests have connected before their server is stopped.
+listen.LAST_REQUESTS = 0.02
 SECONDS = 60.0  # in which what a thread's loop is given to do has to be done
 
 
@@ -28,7 +30,7 @@ async def http_server(app: Any, listener: socket.socket | None = None) -> AsyncI
         listener: what to listen with; None takes any port of loopback.
     """
     with listener or socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn_of(app)
+        server = listen.uvicorn_of(app)
         serving = asyncio.create_task(server.serve([listener]))
         await eventually_in_loop(lambda: server.started)
         try:

@@ -39,6 +39,8 @@ class Served:
         self._open = ExitStack()
         self._open.callback(self._thread.close)
         listener = socket.create_server(("127.0.0.1", port))
+        # Connections inherit it: one whose client does not read is full within a few updates.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self.port = self._open.enter_context(self._thread.entered(http_server(app, listener)))
         self.url = f"http://127.0.0.1:{self.port}"
         self._open.callback(lambda: self._thread.call(self.live_store.close))

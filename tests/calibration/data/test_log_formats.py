@@ -157,7 +157,8 @@ def test_runs_of_one_task_join_their_samples_and_tasks_do_not(tmp_path: Path) ->
 def test_search_and_learn(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"best_of_n_completions.{suffix}"
     if suffix == "jsonl":  # as its save_dataset does
-        datasets = pytest.importorskip("datasets")
+        import datasets
+
         datasets.Dataset.from_list(sal_rows()).to_json(path, lines=True)
     else:
         write(path, sal_rows())

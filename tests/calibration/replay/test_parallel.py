@@ -217,7 +217,7 @@ in_processes(note_and_wait, [Path(sys.argv[1])] * 2, 2, MIN_SOLUTIONS)
 def test_an_interrupted_or_killed_process_leaves_none_behind(end: int, tmp_path: Path) -> None:
     command = [sys.executable, "-c", ENDLESS, str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as parent:
-        eventually(lambda: len(list(tmp_path.iterdir())) == 2)
+        eventually(lambda: len(list(tmp_path.iterdir())) == 2, 120)
         workers = [int(path.name) for path in tmp_path.iterdir()]
         assert all(map(alive, workers))
         parent.send_signal(end)

@@ -1,12 +1,14 @@
 """The report in a real browser: it fits, it can be read, it asks for nothing."""
 
+import itertools
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from benchmarks.testbed.paths import SETTINGS
 from calibration.report.bench_page import write_page
@@ -38,15 +40,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", ["rich", "minimal", "bench"])
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_report_fits_and_can_be_read(
-    browser: Browser, pages: dict[str, Path], name: str, width: int, scheme: str
-) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,
-    )
+def test_a_report_fits_and_can_be_read(browser: Browser, pages: dict[str, Path], name: str) -> None:
+    context = browser.new_context()
     page = context.new_page()
     said: list[str] = []
     asked: list[str] = []
@@ -55,9 +50,17 @@ def test_a_report_fits_and_can_be_read(
     page.on("request", lambda request: asked.append(request.url))
     page.goto(pages[name].as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme, width in itertools.product(schemes, (1280, 390)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        fits_and_can_be_read(page, scheme, width)
+    context.close()
     assert said == []
     assert [url for url in asked if not url.startswith("data:")] == [pages[name].as_uri()]
+
+
+def fits_and_can_be_read(page: Page, scheme: str, width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(OUTSIDE) == []
     assert page.evaluate(FAINT) == []
@@ -70,7 +73,6 @@ def test_a_report_fits_and_can_be_read(
         assert shown.bounding_box()["width"] > 250  # type: ignore[index]
 
     pixels = np.asarray(Image.open(BytesIO(page.screenshot())).convert("RGB"))
-    context.close()
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
     assert (pixels.mean() > 128) == (scheme == "light")
 

@@ -41,7 +41,9 @@ def cluster() -> Iterator[None]:
     ray.init(
         num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="error"
     )
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed, "PLACE_SECONDS", 600.0)  # a busy machine starts workers slowly
+        yield
     ray.shutdown()
 
 
@@ -83,6 +85,14 @@ class Coins(distributed.Worker):
     async def _open(self) -> LocalCollector:
         self.coins = BentCoins(AutoTokenizer.from_pretrained(BASE))
         return LocalCollector(bent_models(self.coins.tokenizer, engine=self.coins), COIN_SETTINGS)
+
+
+class Idle(distributed.Worker):
+    """Has no models."""
+
+    async def engine(self) -> str:
+        """A name that no engine has."""
+        return "none"
 
 
 def test_two_workers_one_killed_sample_what_one_process_samples(
@@ -152,9 +162,14 @@ def test_what_workers_drew_is_journaled_here_and_not_drawn_again(
     drawn(ended)
     kept = tmp_path / "store" / UNFINISHED
     assert len(list(kept.iterdir())) == 2, "the batch that was done"
-    assert drawn(lambda c, s: c.collect(prompts, few, found.append, s.journals)) == 4 * 4
-    assert len(list(kept.iterdir())) == 6
-    assert drawn(lambda c, s: s.fill(c, prompts, many)) == 6 * 4
+
+    async def both(collector: RayCollector, store: SampleStore) -> None:
+        """The first pass once more, and the second."""
+        await collector.collect(prompts, few, found.append, store.journals)
+        assert len(list(kept.iterdir())) == 6
+        await store.fill(collector, prompts, many)
+
+    assert drawn(both) == 4 * 4 + 6 * 4
     assert not kept.exists(), "what is stored as records is in no journal"
 
     local: list[PromptRecord] = []
@@ -247,7 +262,10 @@ def test_workers_that_find_no_place_are_refused(
     ray.kill(holder)
 
 
-def test_a_worker_has_as_many_gpus_as_its_engine_is_spread_over(cluster: None) -> None:
+def test_a_worker_has_as_many_gpus_as_its_engine_is_spread_over(
+    cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "Worker", Idle)
     collector = RayCollector(ABSOLUTE, "transformers", "auto", None, gpus=2)
     try:
         (worker,) = collector.workers

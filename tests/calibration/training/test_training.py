@@ -100,7 +100,8 @@ def test_a_rollout_is_labelled_from_where_it_started(tokenizer: Any, tmp_path: P
 
 def test_labelling_goes_on_where_it_stopped(tokenizer: Any, tmp_path: Path) -> None:
     settings = LabelSettings(samples=4, rollouts=3)
-    whole = coin_labels(tokenizer, tmp_path / "whole.jsonl", settings)
+    uninterrupted = CoinEngine(tokenizer)
+    whole = coin_labels(tokenizer, tmp_path / "whole.jsonl", settings, uninterrupted)
     path = tmp_path / "stopped.jsonl"
     with pytest.raises(RuntimeError, match="has failed"):
         coin_labels(tokenizer, path, settings, CoinEngine(tokenizer, fails_after=40))
@@ -108,9 +109,9 @@ def test_labelling_goes_on_where_it_stopped(tokenizer: Any, tmp_path: Path) -> N
     with path.open("a") as file:
         file.write('{"prompt":1,"resu')
     engine = CoinEngine(tokenizer)
-    done = len(Journal(path, settings.model_dump()).results)
+    assert len(Journal(path, settings.model_dump()).results) == 1
     assert coin_labels(tokenizer, path, settings, engine) == whole
-    assert len(engine.requests) < 100 or done == 0
+    assert len(engine.requests) < len(uninterrupted.requests)
     with pytest.raises(InputError, match="it was begun with"):
         coin_labels(tokenizer, path, LabelSettings(samples=5, rollouts=3))
 
@@ -181,7 +182,7 @@ def test_a_head_on_likelihoods_learns_and_leaves_the_model_as_it_is(
             ids[at] = seven if ids[at] in digits else ids[at]
         return replace(solution, token_ids=ids, labels=[0.0] * len(solution.labels))
 
-    own = [replace(s, labels=[1.0] * len(s.labels)) for s in sampled]
+    own = [replace(s, labels=[1.0] * len(s.labels)) for s in sampled[::2]]
     settings = VerifierSettings(learning_rate=3e-3, batch=16, max_epochs=8, likelihood=True)
     lines: list[str] = []
     solutions = own + [made(s) for s in own]

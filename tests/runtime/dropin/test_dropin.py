@@ -1,15 +1,13 @@
 """The proof: a script made for vLLM runs the same when only its import is changed."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.testbed.paths import ARTIFACT, BASE
+from tests.support.fork_server import ForkedScript
 from tests.support.paths import SCRIPTS
 
 pytestmark = pytest.mark.vllm
@@ -21,25 +19,18 @@ from ttc_allocator import LLM
 from vllm import SamplingParams"""
 
 
-def started(script: Path, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPTS / "uses_it_on.py"), str(script), str(BASE)],
-        env=os.environ
-        | {"VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(Path.cwd())}
-        | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}  # as it is for users
-        | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # an interrupt of its process group is not ours
+def started(script: Path, **environment: str) -> ForkedScript:
+    users = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+    return ForkedScript(
+        SCRIPTS / "uses_it_on.py", str(script), str(BASE), environment=users | environment
     )
 
 
-def told(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert "Traceback" not in err
-    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+def told(script: ForkedScript) -> list[dict[str, Any]]:
+    done = script.completed(300)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +40,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     assert source.count(IMPORT) == 1
     changed = tmp_path_factory.mktemp("dropin") / "uses_ours.py"
     changed.write_text(source.replace(IMPORT, CHANGED))
-    processes = [
-        started(USES),
-        started(changed, TTC_ARTIFACT=str(ARTIFACT), TTC_BUDGET="1"),
-    ]
-    before, after = (told(process) for process in processes)
-    return before, after
+    ours = started(changed, TTC_ARTIFACT=str(ARTIFACT), TTC_BUDGET="1")
+    with started(USES) as before, ours as after:
+        return told(before), told(after)
 
 
 def same(theirs: dict[str, Any], ours: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from allocator.errors import ModelError
 from benchmarks.testbed.paths import SETTINGS
 from runtime.engines.base import Completion
 from runtime.engines.coalescer import MAX_CHOICES, CompletionRequest, RequestCoalescer
+from tests.support.fakes import SOON
 from tests.support.waiting import eventually_in_loop, turns
 
 Calls = Sequence[tuple[CompletionRequest, int]]
@@ -106,7 +107,7 @@ def test_nobody_is_left_waiting(error: type[BaseException]) -> None:
     async def three() -> list[Completion | BaseException]:
         grouping = RequestCoalescer(send)
         tasks = [asyncio.create_task(grouping.complete(A, seed)) for seed in range(3)]
-        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), SOON)
 
     assert [type(found) for found in asyncio.run(three())] == [error] * 3
 

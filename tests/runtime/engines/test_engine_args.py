@@ -13,9 +13,10 @@ import runtime.opener
 from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, REVISING, SETTINGS
 from runtime.artifact import Artifact
+from runtime.engines import gpus
 from runtime.engines.engine_args import check_unchanged, given_args, read_args
 from runtime.engines.gpus import divide_memory, need_of, visible_gpus
-from runtime.engines.memory import Need
+from runtime.engines.memory import Gpu, Need
 from runtime.models import open_models
 from runtime.settings import Settings
 from runtime.verifiers.loading import open_verifier
@@ -196,6 +197,21 @@ def test_gpus_that_a_worker_needs(args: list[dict[str, Any]], gpus: int) -> None
     assert visible_gpus(args) == gpus
 
 
-def test_on_cpu_memory_is_not_divided() -> None:
+def test_without_gpus_memory_is_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "_has_gpus", lambda: False)
     shares = divide_memory({"model": BASE, "verifier": PRM}, {"model": {}, "verifier": {}})
-    assert {name for share in shares.values() for name in share} <= {"gpu_memory_utilization"}
+    assert shares == {"model": {}, "verifier": {}}
+
+
+def test_a_model_and_its_verifier_divide_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "_has_gpus", lambda: True)
+    monkeypatch.setattr(gpus, "_physical", lambda device: device)
+    monkeypatch.setattr(gpus, "gpu_memory", lambda number: Gpu(80 * 2**30, 80 * 2**30))
+    shares = divide_memory({"model": BASE, "verifier": PRM}, {"model": {}, "verifier": {}})
+    assert {name: [*share] for name, share in shares.items()} == {
+        "model": ["gpu_memory_utilization"],
+        "verifier": ["gpu_memory_utilization"],
+    }
+    divided = [share["gpu_memory_utilization"] for share in shares.values()]
+    assert min(divided) > 0
+    assert sum(divided) < 1

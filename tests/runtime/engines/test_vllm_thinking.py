@@ -1,6 +1,7 @@
 """Thoughts in real vLLM: how they are capped, and what a deeper thought costs."""
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ def started(models: Models, problem: Problem, **settings: Any) -> PromptRun:
     return PromptRun(models, RequestSettings(SETTINGS.sampling, **settings), problem.text, 0)
 
 
+async def together(draws: list[Coroutine[Any, Any, Sample]]) -> list[Sample]:
+    return await asyncio.gather(*draws)
+
+
 async def drawn(models: Models, count: int, cap: int | None) -> list[list[Sample]]:
     runs = [started(models, problem) for problem in PROBLEMS]
     return list(await asyncio.gather(*(r.samples(0, count, thinking=cap) for r in runs)))
@@ -49,11 +54,11 @@ def test_a_cap_holds_where_the_prompt_has_begun_the_thought(
 ) -> None:
     engine = thinking_models.engine
     settings, begun = RequestSettings(SETTINGS.sampling), engine.tokenizer.encode("<think>\n")
-    samples = []
-    for problem in PROBLEMS[:10]:
-        ids = (*encode_prompt(engine, problem.text), *begun)
-        prompt_run = PromptRun(thinking_models, settings, problem.text, 0, ids)
-        samples.append(run(prompt_run.sample(0, CAP)))
+    prompt_runs = [
+        PromptRun(thinking_models, settings, p.text, 0, (*encode_prompt(engine, p.text), *begun))
+        for p in PROBLEMS[:10]
+    ]
+    samples = run(together([r.sample(0, CAP) for r in prompt_runs]))
     forced = [sample for sample in samples if sample.forced]
     assert len(forced) > 2
     assert {sample.thinking for sample in forced} == {CAP}
@@ -62,17 +67,18 @@ def test_a_cap_holds_where_the_prompt_has_begun_the_thought(
 
 def test_a_cap_leaves_an_answer_alone(run: Run[Any], thinking_models: Models) -> None:
     """A thought that ends just before its cap, so that the answer goes beyond it."""
-    compared = 0
-    for problem in PROBLEMS[:20]:
-        free = run(started(thinking_models, problem).sample(0, 200))
-        if free.forced or free.thinking is None or not free.ended:
-            continue
-        close = run(started(thinking_models, problem).sample(0, free.thinking + 2))
+    freely = run(together([started(thinking_models, p).sample(0, 200) for p in PROBLEMS[:20]]))
+    compared = [
+        (problem, free, free.thinking + 2)
+        for problem, free in zip(PROBLEMS, freely, strict=False)
+        if free.ended and not free.forced and free.thinking is not None
+    ]
+    assert len(compared) >= 5
+    closely = run(together([started(thinking_models, p).sample(0, cap) for p, _, cap in compared]))
+    for (_, free, _), close in zip(compared, closely, strict=True):
         assert (close.forced, close.thinking) == (False, free.thinking)
         assert close.reasoning == free.reasoning
         assert close.text.count("</think>") == 1
-        compared += 1
-    assert compared >= 5
 
 
 def test_a_request_without_thought_has_none(run: Run[Any], thinking_models: Models) -> None:
@@ -85,19 +91,16 @@ def test_a_deeper_thought_is_read_from_the_prefix_cache(
     run: Run[Any], thinking_models: Models
 ) -> None:
     """What has been thought is not read again, but for the last block of the cache."""
-    deepened = 0
-    for problem in PROBLEMS[:20]:
-        prompt = started(thinking_models, problem)
-        sample = run(prompt.sample(0, 3 * BLOCK))
-        if not sample.forced:
-            continue
-        before = prompt.cost.cached_tokens
-        deeper = run(prompt.think_on(sample, 0, 5 * BLOCK))
+    prompts = [started(thinking_models, problem) for problem in PROBLEMS[:20]]
+    samples = run(together([prompt.sample(0, 3 * BLOCK) for prompt in prompts]))
+    forced = [(p, sample) for p, sample in zip(prompts, samples, strict=True) if sample.forced]
+    assert len(forced) >= 5
+    before = [prompt.cost.cached_tokens for prompt, _ in forced]
+    deeper = run(together([prompt.think_on(s, 0, 5 * BLOCK) for prompt, s in forced]))
+    for (prompt, sample), cached, deep in zip(forced, before, deeper, strict=True):
         known = len(prompt.context.token_ids) + len(prompt_prefix(sample))
-        assert prompt.cost.cached_tokens - before >= known - BLOCK
-        assert deeper.token_ids[: len(prompt_prefix(sample))] == prompt_prefix(sample)
-        deepened += 1
-    assert deepened >= 5
+        assert prompt.cost.cached_tokens - cached >= known - BLOCK
+        assert deep.token_ids[: len(prompt_prefix(sample))] == prompt_prefix(sample)
 
 
 def prompt_prefix(sample: Sample) -> tuple[int, ...]:
@@ -106,8 +109,8 @@ def prompt_prefix(sample: Sample) -> tuple[int, ...]:
 
 
 def test_stops_sleep_within_a_thought(run: Run[Any], thinking_models: Models) -> None:
-    for problem in PROBLEMS[:5]:
-        sample = run(started(thinking_models, problem, stops=("#",)).sample(0))
+    prompts = [started(thinking_models, problem, stops=("#",)) for problem in PROBLEMS[:5]]
+    for sample in run(together([prompt.sample(0) for prompt in prompts])):
         assert sample.reasoning is not None
         assert "#" in sample.reasoning
         assert sample.answer is None

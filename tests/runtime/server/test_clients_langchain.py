@@ -5,20 +5,20 @@ from typing import Any
 
 import openai
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-from langchain_core.output_parsers import StrOutputParser
-from langchain_core.prompts import ChatPromptTemplate
-from langchain_openai import ChatOpenAI, OpenAI
 
 from tests.support.serving import PROMPTS, Api
 
 
-def model_of(api: Api, cls: Any = ChatOpenAI, **options: Any) -> Any:
+# LangChain, whose import takes seconds, is imported only where these tests run.
+def model_of(api: Api, name: str = "ChatOpenAI", **options: Any) -> Any:
+    import langchain_openai
+
+    cls = getattr(langchain_openai, name)
     defaults = {"model": "base", "max_retries": 0, "extra_body": {"ttc": {"budget": 2}}}
     return cls(base_url=f"{api.url}/v1", api_key="none", **defaults | options)
 
 
-@pytest.fixture(params=[ChatOpenAI, OpenAI])
+@pytest.fixture(params=["ChatOpenAI", "OpenAI"])
 def model(request: pytest.FixtureRequest, api: Api) -> Any:
     return model_of(api, request.param)
 
@@ -46,6 +46,8 @@ def test_every_way_to_ask_gets_the_same_answer(model: Any) -> None:
 
 @pytest.mark.slow
 def test_a_chat_goes_on_with_what_was_answered(api: Api) -> None:
+    from langchain_core.messages import HumanMessage
+
     model = model_of(api)
     reply = model.invoke(PROMPTS[0])
     again = model.invoke([HumanMessage(PROMPTS[0]), reply, HumanMessage(PROMPTS[1])])
@@ -61,7 +63,7 @@ def test_a_batch_is_answered_in_order(model: Any) -> None:
 
 @pytest.mark.slow
 def test_texts_that_go_in_one_request_keep_their_order(api: Api) -> None:
-    model = model_of(api, OpenAI, n=2, best_of=2)
+    model = model_of(api, "OpenAI", n=2, best_of=2)
     generations = model.generate(PROMPTS[:3]).generations
     alone = [model.generate([prompt]).generations[0] for prompt in PROMPTS[:3]]
     assert [[one.text for one in of_prompt] for of_prompt in generations] == [
@@ -84,6 +86,10 @@ def test_the_budget_is_kept_and_the_tokens_are_told(api: Api, options: Any, most
 
 @pytest.mark.slow
 def test_a_conversation_and_a_chain(api: Api) -> None:
+    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+    from langchain_core.output_parsers import StrOutputParser
+    from langchain_core.prompts import ChatPromptTemplate
+
     model = model_of(api)
     before = [SystemMessage("Add."), HumanMessage("1+2"), AIMessage("1+2=3\n#3")]
     alone = model.invoke([*before[:1], HumanMessage(PROMPTS[0])])

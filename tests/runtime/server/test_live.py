@@ -209,8 +209,8 @@ def test_watching_takes_microseconds() -> None:
     grown = SearchStep("beam_search", 16, 0, 2, 3)
     step = Event(kind="step", step=grown, parent_place=3, score=0.5)
     solution = Event(kind="solution", sample=3, answer="7", score=0.5)
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(1000):
         view.on_event(step)
         view.on_event(solution)
-    assert (time.perf_counter() - started) / 2000 < 100e-6
+    assert (time.thread_time() - started) / 2000 < 100e-6

@@ -5,6 +5,8 @@ import json
 import shutil
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +142,8 @@ def test_a_share_is_tried_reported_and_takes_over(apis: Apis, tmp_path: Path) ->
         found = reloaded(api, artifact=str(other), share=0.5).json()
         labels = [found[name]["artifact"] for name in ("current", "trial")]
         by = dict(zip((8, 4), labels, strict=True))
-        answers = [asked(api, prompt) for prompt in PROMPTS[:40]]
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(partial(asked, api), PROMPTS[:40]))
         counts = Counter(by[samples(answer)] for answer in answers)
         assert min(counts.values()) >= 8  # of 20 expected; fewer in 1 of 10,000
         for answer in answers:  # the other is always wrong

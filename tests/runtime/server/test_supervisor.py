@@ -28,6 +28,7 @@ from runtime.server.errors import ApiError
 from runtime.server.logs import ServerLog
 from runtime.server.supervisor import Supervisor, processes
 from tests.support.artifacts import bent_models
+from tests.support.fakes import SOON
 from tests.support.vllm_requests import unfinished
 from tests.support.waiting import eventually, eventually_in_loop, turns
 
@@ -117,7 +118,7 @@ def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same(
             assert not supervisor.ready
             assert "has died" in supervisor.why
             # The loop goes on while the models are loaded.
-            assert await until_ready(supervisor, 180) > 100
+            assert await until_ready(supervisor, 180) > 10
             assert (supervisor.generation, supervisor.why) == (2, "")
             assert await texts(supervisor.models) == before
             assert first() is None, "the first verifier is still in memory"
@@ -179,7 +180,7 @@ def test_many_who_tell_of_one_death_share_one_restart(tokenizer: Any) -> None:
             assert mortal.opened == 1
             mortal.newest.alive = False
             assert all(await asyncio.gather(*(supervisor.lost(DEATH) for _ in range(20))))
-            await until_ready(supervisor, 5)
+            await until_ready(supervisor, SOON)
             assert not await supervisor.lost(DEATH), "a late one started another"
             await turns()
             assert (mortal.opened, mortal.closed, supervisor.generation) == (2, 1, 2)
@@ -194,7 +195,7 @@ def test_a_death_that_no_request_tells_of_is_noticed(tokenizer: Any) -> None:
         mortal = Mortal(tokenizer)
         async with supervised(mortal, io.StringIO()) as supervisor:
             mortal.newest.alive = False
-            await until_ready(supervisor, 5)
+            await until_ready(supervisor, SOON)
             assert supervisor.generation == 2
 
     asyncio.run(idle())
@@ -213,7 +214,7 @@ def test_restarts_that_fail_are_tried_again_ever_more_slowly(tokenizer: Any) -> 
             await eventually_in_loop(lambda: mortal.failures <= 2)
             assert not supervisor.ready
             assert "there is no memory left" in supervisor.why
-            await until_ready(supervisor, 5)
+            await until_ready(supervisor, SOON)
             assert (supervisor.generation, supervisor.why) == (2, "")
 
     asyncio.run(failing())
@@ -240,7 +241,7 @@ def test_a_server_that_is_about_to_stop_loads_no_models_anew(tokenizer: Any) -> 
 
 def test_stopping_amid_a_restart_leaves_nothing_open(tokenizer: Any) -> None:
     async def stopped() -> Mortal:
-        mortal = Mortal(tokenizer, seconds=30)
+        mortal = Mortal(tokenizer, seconds=600)
         async with supervised(mortal, io.StringIO()) as supervisor:
             mortal.newest.alive = False
             await supervisor.lost(DEATH)
@@ -248,7 +249,7 @@ def test_stopping_amid_a_restart_leaves_nothing_open(tokenizer: Any) -> None:
         assert not supervisor.ready
         return mortal
 
-    mortal = asyncio.run(asyncio.wait_for(stopped(), 5))
+    mortal = asyncio.run(asyncio.wait_for(stopped(), SOON))
     assert mortal.opened == mortal.closed == 1
 
 
