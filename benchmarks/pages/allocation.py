@@ -29,7 +29,8 @@ def short(allocation: Data) -> str:
             f"{NEARLY:.0%} of the way from one solution's accuracy to that of best-of-N weighted "
             f"with N = {', '.join(map(str, at))}, with 95% intervals over prompts. All of the way "
             "is in [docs/results.md](docs/results.md): where a curve is flat, that depends on "
-            "tenths of a point.",
+            "tenths of a point. A dash for a low end: in some resamples of the prompts, the method "
+            "never gets there.",
             _gains([r for r in first["gains"] if r["method"] in CHIEF], at, units, NEARLY),
             "![Accuracy against generations](docs/allocation.png)",
             f"A second task, rewriting strings: {second['prompts']} held-out prompts, calibrated "
