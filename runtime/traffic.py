@@ -91,7 +91,7 @@ class RecordedPrompt(_Line):
             question=question_id(text),
             text=text if show_prompts else None,
             answer=tuple(answers if show_prompts else _numbered(answers)),
-            probability=tuple(_probability(scoring, sample) for sample in samples),
+            probability=tuple(probability_of(scoring, sample) for sample in samples),
             score=tuple(sample.step_scores for sample in samples),
             logprob=tuple(sample.logprob for sample in samples),
             tokens=tuple(sample.tokens for sample in samples),
@@ -99,8 +99,8 @@ class RecordedPrompt(_Line):
         )
 
 
-def _probability(scoring: Scoring, sample: Sample) -> float:
-    """How probably a sample is correct: its score may be a power of that."""
+def probability_of(scoring: Scoring, sample: Sample) -> float:
+    """How probably a sample is correct; its score may be sharpened, a power of that."""
     known = (sample.logprob, sample.tokens, sample.ended, sample.confidence)
     return float(scoring.probability(all_aggregations(sample.step_scores), *known))
 

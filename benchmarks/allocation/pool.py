@@ -99,18 +99,27 @@ def _in_places(run: Run, places: Iterator[list[int]]) -> Run:
 def rescored(
     records: Sequence[PromptRecord], score: Callable[[Sample], float]
 ) -> list[PromptRecord]:
-    """The independent solutions alone, each with another score.
+    """The records, each solution with another score.
 
     Args:
         records: records of any pool.
-        score: scores a solution; equal solutions of a prompt are scored once.
+        score: scores a solution; equal solutions of a run are scored once.
     """
+
+    def again(run: Run) -> Run:
+        distinct = {id(sample): sample for sample in run.samples}
+        equal = {key: replace(sample, score=score(sample)) for key, sample in distinct.items()}
+        return replace(run, samples=tuple(equal[id(sample)] for sample in run.samples))
+
     found = []
     for record in records:
-        distinct = {id(sample): sample for sample in record.independent.samples}
-        equal = {key: replace(sample, score=score(sample)) for key, sample in distinct.items()}
-        run = replace(
-            record.independent, samples=tuple(equal[id(s)] for s in record.independent.samples)
+        first, *others = ({plan: again(run) for plan, run in turn.items()} for turn in record.turns)
+        found.append(
+            replace(
+                record,
+                independent=again(record.independent),
+                searches=first,
+                again=tuple(others),
+            )
         )
-        found.append(replace(record, independent=run, searches={}, again=()))
     return found

@@ -4,13 +4,15 @@ Independent solutions are those of `benchmarks.allocation`; what is searched and
 was sampled by `benchmarks.figures.sampling` on the first of the same test prompts. Search is guided
 by a PRM of the base model's size, as the paper's is no larger than its policy, and by the score
 that calibration fits from the larger PRM and the log-probability; in figure 3 also by a weaker PRM
-of that size, to show what depends on how good the verifier is. What differs by little is measured
-on further test prompts, four times as many: ways to read a PRM's steps in the appendix, and in
-figure 9 small searches and chosen revisions against the larger model.
+of that size, to show what depends on how good the verifier is. Votes are weighted by the score
+itself, as in the paper; the library's sharpened votes are compared in figure 4. What differs by
+little is measured on further test prompts, four times as many: ways to read a PRM's steps in the
+appendix, and in figure 9 small searches and chosen revisions against the larger model.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from allocator.flops import ModelSizes
@@ -18,9 +20,19 @@ from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.fresh import ARITHMETIC, prompt_states, prompts_of
 from benchmarks.allocation.pool import read_pool, rescored
-from benchmarks.testbed.paths import ORM, OWN_PRM, REVISING, SETTINGS, TEST_POOL, WEAK_PRM
+from benchmarks.testbed.paths import (
+    ARTIFACT,
+    ORM,
+    OWN_PRM,
+    REVISING,
+    SETTINGS,
+    TEST_POOL,
+    WEAK_PRM,
+)
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
+from runtime.artifact import load_settings
+from runtime.traffic import probability_of
 from runtime.verifiers.base import Aggregation, aggregate
 
 FOLDER = ARITHMETIC.folder
@@ -113,6 +125,7 @@ class Samples:
         by_prm: search guided by the PRM of the base's own size, solutions scored by it.
         by_weak_prm: likewise by a weaker PRM of that size, up to 64 solutions.
         by_score: search guided by the fitted score, solutions scored by it.
+        sharpened: the same, with the sharpened scores of the artifact.
         revised: chains of revisions, attempts scored by the reviser's ORM.
         small: small searches guided by the PRM of the base's size, a few solutions scored by it.
         chosen: chains of revisions, of the ratios that are best in each prompt's bin.
@@ -123,6 +136,7 @@ class Samples:
     by_prm: SeededReplay
     by_weak_prm: SeededReplay
     by_score: SeededReplay
+    sharpened: SeededReplay
     revised: SeededReplay
     small: SeededReplay
     chosen: SeededReplay
@@ -140,6 +154,10 @@ def read_samples() -> Samples:
     solutions = solutions_of(PROMPTS)
     prompts = {record.prompt for record in solutions}
     scored = read_pool(BY_STEPS)
+    searched = [*(r for r in read_pool(SEARCHES) if r.prompt in prompts), *read_pool(BY_SCORE)]
+    sharpened = beside(solutions, runs_of(searched))
+    scoring = load_settings(ARTIFACT).scoring
+    by_score = rescored(sharpened, partial(probability_of, scoring))
     return Samples(
         SeededReplay(
             beside(read_pool(BY_OWN_PRM), runs_of(read_pool(BY_PRM))),
@@ -149,20 +167,9 @@ def read_samples() -> Samples:
         _rotated(
             beside(read_pool(BY_WEAK_PRM), runs_of(read_pool(WEAK_SEARCHES))), WEAK.sizes(Path())
         ),
-        SeededReplay(
-            beside(
-                solutions,
-                runs_of(
-                    [
-                        *(r for r in read_pool(SEARCHES) if r.prompt in prompts),
-                        *read_pool(BY_SCORE),
-                    ]
-                ),
-            ),
-            EACH,
-            prompt_states(ARITHMETIC, "test")[:PROMPTS],  # the artifact's probe reads them
-            sizes=sizes,
-        ),
+        SeededReplay(by_score, EACH, sizes=sizes),
+        # The artifact's probe reads the states.
+        SeededReplay(sharpened, EACH, prompt_states(ARITHMETIC, "test")[:PROMPTS], sizes=sizes),
         read_revised(),
         _rotated(
             beside(read_pool(FURTHER_BY_OWN_PRM), runs_of(read_pool(FURTHER_SEARCHES))),

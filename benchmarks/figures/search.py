@@ -44,6 +44,7 @@ ONE_TABLE = "search and revisions in one table, predicted bins"
 MAX_SOLUTIONS = 256
 SMALL, SLIGHT = 4, 0.05  # a small budget; a negligible accuracy
 OWN_SIZE, FITTED = "a PRM of the model's size", "the fitted score"
+SHARPENED = f"{FITTED}, votes sharpened"
 WEAK = "a weaker PRM of that size"
 
 
@@ -196,26 +197,20 @@ def figure_4(samples: Samples) -> Reproduced:
     by_oracle, by_prediction = oracle_bins(samples), predicted_bins(samples)
     draws = resamples(len(by_oracle))
     everyone = parts_of(by_oracle)["all prompts"]
-    panels, findings, targets = [], [], []
+    plain, budgets = [best_of(n) for n in powers(MAX_SOLUTIONS)], powers(MAX_SOLUTIONS)
+    compared: dict[str, list[Curve]] = {}
+    findings, targets = [], []
     for guide, replay in guided(samples).items():
-        plans, budgets = candidates(guide), powers(MAX_SOLUTIONS)
-        plain = plan_curve(WEIGHTED, replay, [best_of(n) for n in budgets])
+        plans = candidates(guide)
         optimal = compute_optimal(ORACLE, replay, plans, budgets, by_oracle)
         by_predictor = compute_optimal(PREDICTED, replay, plans, budgets, by_prediction)
-        curves = [plain, optimal, by_predictor]
+        curves = [plan_curve(WEIGHTED, replay, plain), optimal, by_predictor]
         if guide == FITTED:
-            learned = from_artifact(artifact_of(ARITHMETIC))
-            pass_at_1 = predicted(replay, learned.difficulty)
-            served = policy_curve(SERVED, replay, learned.table, pass_at_1)
-            curves.append(served.restricted_to(learned.efficient))
             both = OneTable(replay, samples.revised)
             every = [*plans, *(plan for n in powers(MAX_N) for plan in ratios(n)[1:])]
             curves.append(compute_optimal(ONE_TABLE, both, every, budgets, by_prediction))
-        lines = [
-            line_of(c, everyone, spent=True, banded=c.name in (WEIGHTED, ORACLE)) for c in curves
-        ]
-        panels.append(Panel(f"by {guide}", "average generations per prompt", lines))
-        gained, gains = gains_of(plain, curves[1:], draws, f"by {guide}, ")
+        compared[guide] = curves
+        gained, gains = gains_of(curves[0], curves[1:], draws, f"by {guide}, ")
         findings += [
             gained,
             Finding(
@@ -232,5 +227,27 @@ def figure_4(samples: Samples) -> Reproduced:
             ),
         ]
         targets += [reported(f"F4: search by {guide}, {name}", times) for name, times in gains]
-    figure = Figure("F4", "Compute-optimal search against best-of-N weighted", panels, 2)
-    return Reproduced(figure, findings, targets)
+    compared[SHARPENED] = curves = [
+        plan_curve(WEIGHTED, samples.sharpened, plain),
+        compute_optimal(ORACLE, samples.sharpened, candidates(FITTED), budgets, by_oracle),
+        served(samples.sharpened),
+    ]
+    _, gains = gains_of(curves[0], curves[1:], draws)
+    targets += [reported(f"F4: search by {SHARPENED}, {name}", times) for name, times in gains]
+    panels = [
+        Panel(
+            f"by {guide}",
+            "average generations per prompt",
+            [line_of(c, everyone, spent=True, banded=c.name in (WEIGHTED, ORACLE)) for c in curves],
+        )
+        for guide, curves in compared.items()
+    ]
+    title = "Compute-optimal search against best-of-N weighted"
+    return Reproduced(Figure("F4", title, panels, len(panels)), findings, targets)
+
+
+def served(replay: SeededReplay) -> Curve:
+    """The artifact's policy, as it is served: predicted bins, pilots counted."""
+    learned = from_artifact(artifact_of(ARITHMETIC))
+    curve = policy_curve(SERVED, replay, learned.table, predicted(replay, learned.difficulty))
+    return curve.restricted_to(learned.efficient)

@@ -39,7 +39,7 @@ def samples_of(small: float, large: float) -> Samples:
         records += beside([alone], {f"p{i}": runs})
     replay = SeededReplay(records, SOLUTIONS // 2)
     by_steps = dict.fromkeys(("last", "min", "product"), replay)
-    return Samples(replay, replay, replay, replay, replay, replay, replay, by_steps)
+    return Samples(replay, replay, replay, replay, replay, replay, replay, replay, by_steps)
 
 
 @pytest.mark.slow
