@@ -34,7 +34,8 @@ WHY = {
         "The gain is measured at 95% of the way: where best-of-N levels off, tenths of a point "
         "decide what all of the way costs; that is among the figures below. Votes are weighted by "
         "the score itself, as in the paper. The library's are sharpened, by which best-of-N gains "
-        "most: what allocation saves is then less, as the figures below say. The artifact's own "
+        "most: what oracle bins save is then less, and not clearly above four times, as the figures "
+        "below say. The artifact's own "
         "policy, which may end a prompt after its pilots, is in "
         "[the benchmark of allocation](#one-budget-for-all-prompts-and-stopping-early)."
     ),
