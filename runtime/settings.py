@@ -188,11 +188,18 @@ class Settings(JsonArtifact):
     def with_absolute_paths(self, base: Path) -> "Settings":
         """The same with local model folders, and a grader's file, as absolute paths.
 
+        Those that are absolute stay as they are: a link may lead elsewhere on other machines.
+
         Args:
             base: where relative ones count from; else from the working directory.
         """
-        folders = {which: self.local_folder(base, which) for which in self.models()}
-        local = {which: str(found.resolve()) for which, found in folders.items() if found}
-        if (grader := grader_file(self.answers, base)) is not None:
+        local = {
+            which: str(folder.resolve())
+            for which in self.models()
+            if not Path(getattr(self, which)).is_absolute()
+            and (folder := self.local_folder(base, which)) is not None
+        }
+        grader = grader_file(self.answers, base)
+        if grader is not None and not Path(self.answers.removeprefix(PREFIX)).is_absolute():
             local["answers"] = PREFIX + str(grader.resolve())
         return self.model_copy(update=local)

@@ -1,7 +1,7 @@
 """One task family: its calibration, and every method on its test prompts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -241,7 +241,8 @@ def _by_votes(plan: Plan) -> Plan:
 def voted(test: SeededReplay) -> SeededReplay:
     """The same test prompts with every score 1, by no verifier."""
     sizes = test.sizes and test.sizes.model_copy(update={"verifier": 0})
-    return SeededReplay(rescored(test.records, lambda _: 1.0), test.each, sizes=sizes)
+    alone = [replace(record, searches={}, again=()) for record in test.records]
+    return SeededReplay(rescored(alone, lambda _: 1.0), test.each, sizes=sizes)
 
 
 def predicted_well(

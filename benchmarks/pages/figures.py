@@ -32,12 +32,12 @@ WHY = {
     ),
     "F4": (
         "The gain is measured at 95% of the way: where best-of-N levels off, tenths of a point "
-        "decide what all of the way costs; that is among the figures below. Votes are weighted by "
-        "the score itself, as in the paper. The library's are sharpened, by which best-of-N gains "
-        "most: what oracle bins save is then less, and not clearly above four times, as the figures "
-        "below say. The artifact's own "
-        "policy, which may end a prompt after its pilots, is in "
-        "[the benchmark of allocation](#one-budget-for-all-prompts-and-stopping-early)."
+        "decide what all of the way costs; that is among the figures below. Votes are weighted "
+        "by the score itself, as in the paper. The library's are sharpened, by which best-of-N "
+        "gains most: what oracle bins save is then less, and not clearly above four times, as "
+        "the figures below say. The artifact's own policy, which may end a prompt after its "
+        "pilots, is in [the benchmark of "
+        "allocation](#one-budget-for-all-prompts-and-stopping-early)."
     ),
     "F7": "Why undecided: in the easiest bin both ways answer every prompt.",
     "F8": (

@@ -54,7 +54,7 @@ def samples_of(slope: float) -> Samples:
         runs = chained(chains_of(f"p{i}", chances, rng))
         records += beside([solutions], {f"p{i}": runs})
     replay = SeededReplay(records, 16)
-    return Samples(replay, replay, replay, replay, replay, replay, replay, {})
+    return Samples(replay, replay, replay, replay, replay, replay, replay, replay, {})
 
 
 def test_ratios_are_cut_from_chains_without_sharing_an_attempt() -> None:

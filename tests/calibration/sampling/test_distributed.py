@@ -300,7 +300,11 @@ def test_a_cluster_that_is_not_there() -> None:
         asyncio.run(open_it())
 
 
-def test_settings_that_travel_have_absolute_folders() -> None:
+def test_settings_that_travel_have_absolute_folders(tmp_path: Path) -> None:
     relative = SETTINGS.relative_to(Path())
     assert not Path(relative.model).is_absolute()
     assert Path(relative.with_absolute_paths(Path()).model).is_absolute()
+    link = tmp_path / "base"
+    link.symlink_to(BASE)
+    linked = SETTINGS.model_copy(update={"model": str(link)})
+    assert linked.with_absolute_paths(Path()).model == str(link), "elsewhere on another machine"
