@@ -80,7 +80,7 @@ def test_every_prompt_has_its_own_budget(llm: ComputeOptimalLLM) -> None:
 
 def test_several_outputs_have_their_thoughts(llm: ComputeOptimalLLM) -> None:
     params = SamplingParams(max_tokens=150, thinking_token_budget=11, n=2)
-    output = answered(llm, params, budget=4)
+    output = answered(llm, params, budget=8)
     assert [completion.text for completion in output.outputs] == [text(10)] * 2
     assert output.reasoning == (f"\n{'a' * 10}\n",) * 2
 

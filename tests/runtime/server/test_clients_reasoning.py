@@ -58,7 +58,7 @@ def test_a_message_has_its_thought_as_an_attribute(client: Any) -> None:
 
 
 def test_deltas_of_a_stream_have_it_too(client: Any) -> None:
-    extra = {"thinking_token_budget": 11, "ttc": {"budget": 4}}
+    extra = {"thinking_token_budget": 11, "ttc": {"budget": 8}}
     thoughts, contents = ["", ""], ["", ""]
     for chunk in create(client, extra=extra, stream=True, n=2):
         (choice,) = chunk.choices

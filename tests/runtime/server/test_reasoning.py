@@ -186,10 +186,10 @@ def test_usage_of_a_stream_counts_thoughts(run: Run[Any], service: Service) -> N
 
 
 def test_every_choice_has_its_thought(run: Run[Any], service: Service) -> None:
-    fields = {"n": 3, "ttc": {"budget": 4}, "thinking_token_budget": 11}
+    fields = {"n": 3, "ttc": {"budget": 8}, "thinking_token_budget": 11}
     reply = answer(run, service, **fields)
     assert [message["reasoning"] for message in said(reply)] == [f"\n{'a' * 10}\n"] * 3
-    assert reply["usage"]["completion_tokens_details"]["reasoning_tokens"] == 40  # of all four
+    assert reply["usage"]["completion_tokens_details"]["reasoning_tokens"] == 80  # of all eight
     deltas = streamed(run, service, **fields)
     assert sorted(deltas) == [0, 1, 2]
     for index in deltas:

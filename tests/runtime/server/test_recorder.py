@@ -17,6 +17,7 @@ import pytest
 from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
 from predictors.scoring import Scoring
+from runtime.artifact import load_settings
 from runtime.request import Request, RequestSettings
 from runtime.result import Spend
 from runtime.server import recorder as recorder_module
@@ -36,6 +37,7 @@ from tests.support.samples import make_result
 from tests.support.serving import PROMPTS, Apis, chat
 from tests.support.waiting import eventually
 
+ARTIFACT_SCORING = load_settings(ARTIFACT).scoring
 CALIBRATED = SETTINGS.sampling
 
 
@@ -298,7 +300,8 @@ def test_samples_and_feedback_of_a_real_client_are_recorded(apis: Apis, tmp_path
     for line, answer in zip(prompts, answers, strict=False):
         assert isinstance(line, RecordedPrompt)
         assert len(line.answer) == len(line.score) == 8
-        assert line.probability[0] == answer.choices[0].ttc["score"]
+        sharpened = float(ARTIFACT_SCORING.sharpened(line.probability[0]))
+        assert answer.choices[0].ttc["score"] == pytest.approx(sharpened)
     assert verdict == RecordedVerdict(
         request=answers[0].id.removeprefix("chatcmpl-"), prompt=0, rank=1, correct=True
     )
