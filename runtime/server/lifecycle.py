@@ -11,7 +11,7 @@ from runtime.server.access_log import GONE
 from runtime.server.call import Call
 from runtime.server.errors import ApiError, as_api_error
 from runtime.server.logs import LOGGER
-from runtime.server.service import SHUTDOWN_HEADERS, Service
+from runtime.server.service import Service, shutting_down
 
 Found = TypeVar("Found")
 
@@ -81,9 +81,7 @@ async def run_while_connected(
         if gone in done:
             raise ApiError(GONE, "the client disconnected")
         if closed in done:
-            raise ApiError(
-                503, "the server is shutting down; use another", headers=SHUTDOWN_HEADERS
-            )
+            raise shutting_down()
         raise ApiError(
             504, f"no answer within {seconds:g} seconds; request a smaller budget or a deadline"
         )

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from runtime.server.errors import ApiError
 
+SHUTTING_DOWN = "the server is shutting down; use another"
 SOON, LATER = "1", "5"  # Retry-After, in seconds
 
 
@@ -40,7 +41,7 @@ class Gate:
                 have, or if the server is shutting down.
         """
         if self.closed:
-            self._refuse(503, "the server is shutting down; use another", LATER)
+            self._refuse(503, SHUTTING_DOWN, LATER)
         if self.in_flight[owner] >= self._per_owner:
             self._refuse(429, f"{self._per_owner} of your requests are in flight; wait", SOON)
         if self.in_flight.total() >= self._total:

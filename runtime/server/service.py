@@ -23,7 +23,7 @@ from runtime.server.access_log import RequestRecord
 from runtime.server.call import Call
 from runtime.server.errors import ApiError
 from runtime.server.feedback import Answered, Feedback
-from runtime.server.limits import Gate
+from runtime.server.limits import SHUTTING_DOWN, Gate
 from runtime.server.live.store import LiveStore
 from runtime.server.model_names import ServedModels
 from runtime.server.policies import Policies, ServedPolicy
@@ -39,6 +39,11 @@ RETRY_HEADERS = {"Retry-After": "5"}
 SHUTDOWN_HEADERS = RETRY_HEADERS | {"Connection": "close"}
 RECORDED = "its solutions are recorded for calibration, which needs independent ones"
 CANCEL_SECONDS = 5.0  # seconds for requests to end after they were cancelled
+
+
+def shutting_down() -> ApiError:
+    """The error of requests that a server which ends does not answer any more."""
+    return ApiError(503, SHUTTING_DOWN, headers=SHUTDOWN_HEADERS)
 
 
 class ModelSource(Protocol):
@@ -149,9 +154,7 @@ class Service:
             ApiError: the models are away, or the server is shutting down.
         """
         if self.gate.closed:
-            raise ApiError(
-                503, "the server is shutting down; use another", headers=SHUTDOWN_HEADERS
-            )
+            raise shutting_down()
         return self._solver(policy or self.policies.current)
 
     def _solver(self, policy: ServedPolicy) -> Solver:

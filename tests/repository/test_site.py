@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 import ttc_allocator
 from benchmarks.site.hooks import OUTSIDE, site_links
-from tests.support.pages import FAINT
+from tests.support.pages import FAINT, looks
 from tests.support.paths import ROOT
 from tests.support.waiting import eventually
 
@@ -41,11 +41,7 @@ LOADED = {
     "object": "data",
 }
 
-Scheme = Literal["light", "dark"]
-LOOKS: tuple[tuple[Scheme, int], ...] = (
-    *(("light", 1280), ("light", 390)),
-    *(("dark", 1280), ("dark", 390)),
-)
+WIDTHS = 1280, 390
 AT_ONCE = "*, *::before, *::after { transition: none !important }"  # colours would pass over
 # A script of the theme's changes colours once the browser's scheme has changed.
 HAS_SCHEME = """scheme => {
@@ -142,13 +138,6 @@ def test_what_is_elsewhere_is_seen() -> None:
     assert elsewhere(loaded(page)) == ["https://a/x.css", "//b/x.js"]
 
 
-def look(page: Page, scheme: Scheme, width: int) -> None:
-    """Show a page that is open in another scheme and width, without loading it again."""
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=scheme)
-    page.wait_for_function(HAS_SCHEME, arg=scheme)
-
-
 @pytest.mark.slow
 def test_pages_fit_can_be_read_and_request_nothing_from_elsewhere(
     browser: Browser, address: str
@@ -163,14 +152,14 @@ def test_pages_fit_can_be_read_and_request_nothing_from_elsewhere(
     for name in LOOKED_AT:
         page.goto(f"{address}/{name}.html")
         page.add_style_tag(content=AT_ONCE)
-        for scheme, width in LOOKS:
-            look(page, scheme, width)
+        for scheme, width in looks(page, *WIDTHS):
+            page.wait_for_function(HAS_SCHEME, arg=scheme)
             assert page.evaluate("document.documentElement.scrollWidth") == width, (name, scheme)
         # Of the theme's own code blocks, whose colours it chooses, nothing is read.
         page.evaluate("document.querySelectorAll('pre').forEach(part => part.remove())")
         page.evaluate("document.querySelectorAll('.headerlink').forEach(part => part.remove())")
-        for scheme, width in LOOKS:
-            look(page, scheme, width)
+        for scheme, width in looks(page, *WIDTHS):
+            page.wait_for_function(HAS_SCHEME, arg=scheme)
             assert page.evaluate(FAINT) == [], (name, scheme, width)
     context.close()
     assert said == []

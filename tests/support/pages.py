@@ -1,4 +1,12 @@
-"""What every page is looked over for, as JavaScript to run in it."""
+"""What every page is looked over for, as JavaScript to run in it; its schemes and widths."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from playwright.sync_api import Page
+
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 # Text whose contrast with what lies behind it is below 4.5 to 1 (WCAG AA), heat map included.
 FAINT = """() => {
@@ -30,3 +38,12 @@ OUTSIDE = """() => [...document.querySelectorAll("body *")]
   .filter(e => e.getClientRects().length && !e.parentElement.closest(".scroll"))
   .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
   .map(e => `${e.tagName} ${e.textContent.slice(0, 30)}`)"""
+
+
+def looks(page: Page, *widths: int) -> Iterator[tuple[Scheme, int]]:
+    """Show a page that is open in every scheme and width, without loading it again."""
+    for scheme in SCHEMES:
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            yield scheme, width

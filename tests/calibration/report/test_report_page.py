@@ -1,9 +1,7 @@
 """The report in a real browser: it fits, it can be read, it asks for nothing."""
 
-import itertools
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from playwright.sync_api import Browser, Page
 from benchmarks.testbed.paths import SETTINGS
 from calibration.report.bench_page import write_page
 from calibration.report.page import write_report
-from tests.support.pages import FAINT, OUTSIDE
+from tests.support.pages import FAINT, OUTSIDE, looks
 from tests.support.summaries import (
     artifact,
     bench_result,
@@ -50,10 +48,7 @@ def test_a_report_fits_and_can_be_read(browser: Browser, pages: dict[str, Path],
     page.on("request", lambda request: asked.append(request.url))
     page.goto(pages[name].as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-    for scheme, width in itertools.product(schemes, (1280, 390)):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.emulate_media(color_scheme=scheme)
+    for scheme, width in looks(page, 1280, 390):
         fits_and_can_be_read(page, scheme, width)
     context.close()
     assert said == []

@@ -1,7 +1,5 @@
 """Thoughts in real vLLM: how they are capped, and what a deeper thought costs."""
 
-import asyncio
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from benchmarks.testbed.task import Problem
 from benchmarks.thinking.paths import SETTINGS
 from benchmarks.thinking.task import problems
 from predictors.sample import Sample
+from runtime.concurrency import together
 from runtime.engines import vllm_requests
 from runtime.engines.base import encode_prompt
 from runtime.engines.token_options import TokenOptions
@@ -30,13 +29,9 @@ def started(models: Models, problem: Problem, **settings: Any) -> PromptRun:
     return PromptRun(models, RequestSettings(SETTINGS.sampling, **settings), problem.text, 0)
 
 
-async def together(draws: list[Coroutine[Any, Any, Sample]]) -> list[Sample]:
-    return await asyncio.gather(*draws)
-
-
 async def drawn(models: Models, count: int, cap: int | None) -> list[list[Sample]]:
     runs = [started(models, problem) for problem in PROBLEMS]
-    return list(await asyncio.gather(*(r.samples(0, count, thinking=cap) for r in runs)))
+    return await together(r.samples(0, count, thinking=cap) for r in runs)
 
 
 def test_a_cap_holds_to_the_token(run: Run[Any], thinking_models: Models) -> None:
@@ -58,7 +53,7 @@ def test_a_cap_holds_where_the_prompt_has_begun_the_thought(
         PromptRun(thinking_models, settings, p.text, 0, (*encode_prompt(engine, p.text), *begun))
         for p in PROBLEMS[:10]
     ]
-    samples = run(together([r.sample(0, CAP) for r in prompt_runs]))
+    samples = run(together(r.sample(0, CAP) for r in prompt_runs))
     forced = [sample for sample in samples if sample.forced]
     assert len(forced) > 2
     assert {sample.thinking for sample in forced} == {CAP}
@@ -67,14 +62,14 @@ def test_a_cap_holds_where_the_prompt_has_begun_the_thought(
 
 def test_a_cap_leaves_an_answer_alone(run: Run[Any], thinking_models: Models) -> None:
     """A thought that ends just before its cap, so that the answer goes beyond it."""
-    freely = run(together([started(thinking_models, p).sample(0, 200) for p in PROBLEMS[:20]]))
+    freely = run(together(started(thinking_models, p).sample(0, 200) for p in PROBLEMS[:20]))
     compared = [
         (problem, free, free.thinking + 2)
         for problem, free in zip(PROBLEMS, freely, strict=False)
         if free.ended and not free.forced and free.thinking is not None
     ]
     assert len(compared) >= 5
-    closely = run(together([started(thinking_models, p).sample(0, cap) for p, _, cap in compared]))
+    closely = run(together(started(thinking_models, p).sample(0, cap) for p, _, cap in compared))
     for (_, free, _), close in zip(compared, closely, strict=True):
         assert (close.forced, close.thinking) == (False, free.thinking)
         assert close.reasoning == free.reasoning
@@ -92,11 +87,11 @@ def test_a_deeper_thought_is_read_from_the_prefix_cache(
 ) -> None:
     """What has been thought is not read again, but for the last block of the cache."""
     prompts = [started(thinking_models, problem) for problem in PROBLEMS[:20]]
-    samples = run(together([prompt.sample(0, 3 * BLOCK) for prompt in prompts]))
+    samples = run(together(prompt.sample(0, 3 * BLOCK) for prompt in prompts))
     forced = [(p, sample) for p, sample in zip(prompts, samples, strict=True) if sample.forced]
     assert len(forced) >= 5
     before = [prompt.cost.cached_tokens for prompt, _ in forced]
-    deeper = run(together([prompt.think_on(s, 0, 5 * BLOCK) for prompt, s in forced]))
+    deeper = run(together(prompt.think_on(s, 0, 5 * BLOCK) for prompt, s in forced))
     for (prompt, sample), cached, deep in zip(forced, before, deeper, strict=True):
         known = len(prompt.context.token_ids) + len(prompt_prefix(sample))
         assert prompt.cost.cached_tokens - cached >= known - BLOCK
@@ -110,7 +105,7 @@ def prompt_prefix(sample: Sample) -> tuple[int, ...]:
 
 def test_stops_sleep_within_a_thought(run: Run[Any], thinking_models: Models) -> None:
     prompts = [started(thinking_models, problem, stops=("#",)) for problem in PROBLEMS[:5]]
-    for sample in run(together([prompt.sample(0) for prompt in prompts])):
+    for sample in run(together(prompt.sample(0) for prompt in prompts)):
         assert sample.reasoning is not None
         assert "#" in sample.reasoning
         assert sample.answer is None

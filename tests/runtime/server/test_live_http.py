@@ -12,11 +12,11 @@ import pytest
 
 from runtime.request import Event, SearchStep
 from runtime.server.live.page import Reader
+from runtime.server.service import CANCEL_SECONDS
 from tests.support.live_server import Served
 from tests.support.waiting import eventually
 
 KEY = "Bearer right"
-FORCED_END = 5.0  # seconds after which the server ends requests by force, as service.py has it
 
 
 @pytest.mark.slow
@@ -72,7 +72,7 @@ def test_events_begin_with_all_and_go_on_with_what_is_new(served: Served) -> Non
         assert name == "update"
         assert len(news["requests"][0]["whole"]["search"]["steps"]) == 500
         # The server stops although somebody reads on.
-        assert served.stop() < FORCED_END
+        assert served.stop() < CANCEL_SECONDS
         assert list(found) == []
 
 
@@ -109,4 +109,4 @@ def test_a_reader_who_does_not_read_has_nothing_queued(served: Served) -> None:
             assert len(seen) < 60
         assert seen[-1] < served.live_store.version
         assert len(httpx.get(f"{served.url}/live/state").json()["requests"]) == 300
-    assert served.stop() < FORCED_END
+    assert served.stop() < CANCEL_SECONDS

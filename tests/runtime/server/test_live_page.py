@@ -1,9 +1,8 @@
 """The live page in a real browser: it shows what runs, and asks for nothing else."""
 
-import itertools
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -12,15 +11,15 @@ from allocator.plan import Plan, parse_plan
 from runtime.artifact import Artifact
 from runtime.request import Event, Request, SearchStep
 from runtime.result import Result
+from runtime.server.service import CANCEL_SECONDS
 from runtime.solving.solve import Solver
 from tests.support.artifacts import bent_models, bent_prompts
 from tests.support.live_server import Served
-from tests.support.pages import FAINT, OUTSIDE
+from tests.support.pages import FAINT, OUTSIDE, looks
 
 pytestmark = pytest.mark.slow
 
 KEY = "Bearer right"
-FORCED_END = 5.0  # seconds after which the server ends requests by force, as service.py has it
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
 
 
@@ -184,7 +183,7 @@ def test_it_comes_back_when_the_server_does(browser: Browser) -> None:
     page.goto(served.url)
     served.do(lambda: served.live_store.begin("chatcmpl-1", "coins", 8, "before"))
     expect(page.locator(".prompt")).to_have_text("before")
-    assert served.stop() < FORCED_END
+    assert served.stop() < CANCEL_SECONDS
     expect(page.locator("#link")).to_have_text("disconnected, trying again")
     served = Served(served.port)
     served.do(lambda: served.live_store.begin("chatcmpl-2", "coins", 8, "after"))
@@ -209,10 +208,7 @@ def test_it_fits_and_can_be_read(
     for number in range(4):
         page.locator("summary").nth(number).click()
     expect(page.locator(".tree circle")).to_have_count(8 * 4)
-    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-    for scheme, width in itertools.product(schemes, (1400, 360)):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.emulate_media(color_scheme=scheme)
+    for scheme, width in looks(page, 1400, 360):
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.evaluate(OUTSIDE) == [], (scheme, width)
         assert page.evaluate(FAINT) == [], (scheme, width)
