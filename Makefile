@@ -21,7 +21,8 @@ SITE := NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --quiet --strict
 # The report is tested in one of these; Debian's is installed if there is none.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-TRAININGS := train-base train-backbone train-own_backbones train-prm train-reviser train-orm
+TRAININGS := train-base train-backbone train-own_backbones train-prm train-reviser train-reviser_orm \
+	train-orm
 
 .PHONY: install browser demo figures test quick check site tutorials testbed $(TRAININGS) rewriting thinking clean
 
@@ -72,7 +73,7 @@ tutorials: $(INSTALLED)-docs
 
 # Rebuild everything under benchmarks/testbed: two to three hours on 2 cores.
 testbed: $(INSTALLED)-report,training
-	$(MAKE) --jobs=2 train-reviser train-prm train-orm
+	$(MAKE) --jobs=2 train-reviser train-reviser_orm train-prm train-orm
 	$(RUN)/python -m benchmarks.testbed.make_data
 	$(RUN)/python -m benchmarks.testbed.measure
 	rm -rf benchmarks/testbed/artifact
@@ -83,7 +84,9 @@ $(TRAININGS): train-%: $(INSTALLED)-report,training
 	OMP_NUM_THREADS=1 $(RUN)/python -m benchmarks.testbed.train_$*
 
 train-prm: train-base train-backbone train-own_backbones
-train-reviser train-orm: train-base train-backbone
+train-reviser: train-base
+train-reviser_orm: train-reviser train-backbone
+train-orm: train-base train-backbone
 
 # Rebuild the models and prompts under benchmarks/rewriting: about half an hour.
 rewriting: $(INSTALLED)-report

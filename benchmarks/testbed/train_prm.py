@@ -57,6 +57,12 @@ def training_prompts(count: int, seed: int) -> list[tuple[str, str]]:
     return [(p.text, p.answer) for p in distinct_problems("train", count, seed)]
 
 
+def share_samples(trained: Path, to_train: Path) -> None:
+    """Let a recipe take the samples of one whose model is trained; both have the same prompts."""
+    of, to = (folder.with_name(f"{folder.name}.samples.jsonl") for folder in (trained, to_train))
+    shutil.copyfile(of, to)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -71,9 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     labels = LabelSettings(samples=1, explored=1, rollouts=1)
     prompts = training_prompts(args.prompts, PROMPT_SEED)
     asyncio.run(prm_recipe(STRONGER, prompts, args.out, labels, training))
-    labelled = args.out.with_name(f"{args.out.name}.samples.jsonl")
     for out, backbone in ((args.own, OWN_BACKBONE), (args.weak, WEAK_BACKBONE)):
-        shutil.copyfile(labelled, out.with_name(f"{out.name}.samples.jsonl"))
+        share_samples(args.out, out)
         source = SOURCE.model_copy(update={"backbone": backbone})
         asyncio.run(prm_recipe(source, prompts, out, labels, training))
 

@@ -1,6 +1,8 @@
 """Training verifiers: PRM and ORM (section "Verifiers", app. F and J)."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,17 +14,22 @@ from allocator.errors import InputError
 from calibration.training.fine_tune import (
     Example,
     attention,
+    compile_layers,
     fine_tune,
     half_precision,
     padded,
     parts_of,
 )
+from calibration.training.head_inputs import HeadInputs
 from calibration.training.labels import LabelledSolution
 from calibration.training.settings import VerifierSettings
 from runtime.verifiers.heads import headed
 from runtime.verifiers.likelihood import LikelihoodModel
 
 Kind = Literal["prm", "orm"]
+# A network's logits at the labelled tokens of some examples, one example's after another's, given
+# network, examples and device.
+Logits = Callable[[Any, Sequence[Example], str], torch.Tensor]
 
 # Output projections of a decoder layer's two halves, in Llama, Qwen, Mistral and Gemma alike.
 RESIDUAL_OUTPUTS = ("self_attn.o_proj.weight", "mlp.down_proj.weight")
@@ -66,22 +73,26 @@ def train_verifier(
     AutoTokenizer.from_pretrained(base).save_pretrained(out)
     model: Any
     network: Any
+    logits_of: Logits
     if settings.likelihood:
-        model = network = LikelihoodModel.untrained(base, context)
+        model = LikelihoodModel.untrained(base, context)
+        network, logits_of = model.head, HeadInputs(model).logits
+        if settings.compile:
+            compile_layers(model.model)
     else:
         model = add_layers(kind, base, settings, context)
-        network = headed(model)
+        network, logits_of = headed(model), classifier_logits
     example = prm_example if kind == "prm" else orm_example
     fine_tune(
         model,
         network,
         base,
         [example(s) for s in solutions],
-        verifier_loss,
+        partial(verifier_loss, logits_of),
         settings,
         out,
         log,
-        within_prompts,
+        partial(within_prompts, logits_of),
     )
 
 
@@ -140,33 +151,32 @@ def orm_example(solution: LabelledSolution) -> Example:
     return Example(solution.prompt, solution.token_ids, targets, solution.prompt_tokens)
 
 
+def classifier_logits(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
+    """The logits of a classifier that is trained as a whole; see `Logits`."""
+    ids, targets = padded(batch, device)
+    with half_precision(device):
+        logits: torch.Tensor = network(ids, use_cache=False)
+    return logits[..., 0].float()[~targets.isnan()]
+
+
 def verifier_loss(
-    network: Any, batch: Sequence[Example], device: str
+    logits_of: Logits, network: Any, batch: Sequence[Example], device: str
 ) -> tuple[torch.Tensor, float]:
     """The sum of binary cross-entropies on labelled tokens, and how many there are."""
-    ids, targets = padded(batch, device)
-    labelled = ~targets.isnan()
-    with half_precision(device):
-        logits = _logits(network, ids, batch)
+    targets = torch.tensor([label for example in batch for label in _labels(example)])
     losses = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits[labelled], targets[labelled], reduction="sum"
+        logits_of(network, batch, device), targets.to(device), reduction="sum"
     )
-    return losses, float(labelled.sum())
+    return losses, float(len(targets))
 
 
-def _logits(network: Any, ids: torch.Tensor, batch: Sequence[Example]) -> torch.Tensor:
-    """The network's logit at every token, shape (batch, width)."""
-    logits: torch.Tensor
-    if isinstance(network, LikelihoodModel):
-        starts = torch.tensor([example.prompt_tokens for example in batch], device=ids.device)
-        written = torch.arange(ids.shape[1], device=ids.device) >= starts[:, None]
-        logits, _ = network(ids, written, use_cache=False)
-    else:
-        logits = network(ids, use_cache=False)
-    return logits[..., 0].float()
+def _labels(example: Example) -> list[float]:
+    return [target for target in example.targets if not isnan(target)]
 
 
-def within_prompts(network: Any, examples: Sequence[Example], device: str) -> str:
+def within_prompts(
+    logits_of: Logits, network: Any, examples: Sequence[Example], device: str
+) -> str:
     """AUC of the last score against correctness, within prompts and over all of them.
 
     Over all solutions, a verifier that only separates hard prompts from easy ones has a high AUC;
@@ -174,13 +184,12 @@ def within_prompts(network: Any, examples: Sequence[Example], device: str) -> st
     """
     by_prompt: dict[int, tuple[list[float], list[bool]]] = {}
     for batch in parts_of(examples, 256):
-        ids, targets = padded(batch, device)
-        logits = _logits(network, ids, batch)
-        for row, example in enumerate(batch):
-            end = len(example.token_ids) - 1
+        labels = [_labels(example) for example in batch]
+        logits = logits_of(network, batch, device).split([len(own) for own in labels])
+        for example, of_example, own in zip(batch, logits, labels, strict=True):
             scores, correct = by_prompt.setdefault(example.prompt, ([], []))
-            scores.append(float(logits[row, end]))
-            correct.append(float(targets[row, end]) > 0.5)
+            scores.append(float(of_example[-1]))
+            correct.append(own[-1] > 0.5)
     aucs = [
         roc_auc_score(correct, scores)
         for scores, correct in by_prompt.values()

@@ -68,9 +68,9 @@ def compile_layers(network: torch.nn.Module) -> None:
                 layer.compile(dynamic=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Example:
-    """A sequence and its targets.
+    """A sequence and its targets. Equal to itself alone.
 
     Attributes:
         prompt: number of the prompt it belongs to; whole prompts are held out.

@@ -46,7 +46,7 @@ class Surprise:
 
 
 class LikelihoodHead(nn.Module):
-    """From a token's hidden state and the surprise up to it to the logit of a correct end.
+    """From what `LikelihoodModel.read` finds at a token to the logit of a correct end.
 
     Args:
         width: of the hidden states.
@@ -58,12 +58,10 @@ class LikelihoodHead(nn.Module):
         self.inner = nn.Linear(width + 3, INNER_WIDTH)
         self.outer = nn.Linear(INNER_WIDTH, 1)
 
-    def forward(self, hidden: torch.Tensor, now: torch.Tensor, so_far: Surprise) -> torch.Tensor:
-        """Hidden states (batch, width, size) and surprises (batch, width) -> logits
-        (batch, width, 1).
-        """
-        surprises = torch.stack([now, so_far.total, so_far.largest], dim=-1).log1p()
-        inner = self.inner(torch.cat([self.norm(hidden), surprises], dim=-1))
+    def forward(self, found: torch.Tensor) -> torch.Tensor:
+        """Shape (..., width + 3) -> logits (..., 1)."""
+        hidden, surprises = found[..., :-3], found[..., -3:]
+        inner = self.inner(torch.cat([self.norm(hidden), surprises.log1p()], dim=-1))
         logits: torch.Tensor = self.outer(nn.functional.gelu(inner))
         return logits
 
@@ -99,16 +97,33 @@ class LikelihoodModel(nn.Module):
         Returns:
             Logits of shape (batch, width, 1), and the surprise up to every token.
         """
-        with torch.no_grad():
-            hidden = self.model.base_model(input_ids=input_ids, **cache).last_hidden_state
-            now = self._surprise(hidden[:, :-1], input_ids[:, 1:])
+        found, so_far = self.read(input_ids, written, before, **cache)
+        return self.head(found), so_far
+
+    @torch.no_grad()
+    def read(
+        self,
+        input_ids: torch.Tensor,
+        written: torch.Tensor,
+        before: Surprise | None = None,
+        **cache: Any,
+    ) -> tuple[torch.Tensor, Surprise]:
+        """What the head is given; arguments as `forward`.
+
+        Returns:
+            At every token its hidden state, its surprise, and that up to it: the sum and the
+            largest; shape (batch, width, size + 3). And the surprise up to every token.
+        """
+        hidden = self.model.base_model(input_ids=input_ids, **cache).last_hidden_state
+        now = self._surprise(hidden[:, :-1], input_ids[:, 1:])
         now = nn.functional.pad(now, (1, 0)) * written
         so_far = Surprise(now.cumsum(1), now.cummax(1).values)
         if before is not None:
             so_far = Surprise(
                 so_far.total + before.total, torch.maximum(so_far.largest, before.largest)
             )
-        return self.head(hidden.float(), now, so_far), so_far
+        surprises = torch.stack([now, so_far.total, so_far.largest], dim=-1)
+        return torch.cat([hidden.float(), surprises], dim=-1), so_far
 
     def _surprise(self, hidden: torch.Tensor, following: torch.Tensor) -> torch.Tensor:
         """-log p of each following token, shape as `following`."""
@@ -131,7 +146,7 @@ class LikelihoodModel(nn.Module):
         """
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        config = AutoConfig.from_pretrained(base, attn_implementation="eager")
+        config = AutoConfig.from_pretrained(base)
         config.max_position_embeddings = max(config.max_position_embeddings, context or 0)
         model = AutoModelForCausalLM.from_pretrained(base, config=config, dtype="float32")
         return cls(model, LikelihoodHead(config.hidden_size))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from math import inf, nan
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,12 @@ from transformers import AutoModelForCausalLM
 from allocator.errors import InputError, ModelError
 from benchmarks.testbed.paths import BASE
 from calibration.training import classifiers, reviser
-from calibration.training.classifiers import add_layers, verifier_loss, within_prompts
+from calibration.training.classifiers import (
+    add_layers,
+    classifier_logits,
+    verifier_loss,
+    within_prompts,
+)
 from calibration.training.fine_tune import Example, _step, fine_tune, passes
 from calibration.training.reviser import reviser_loss
 from calibration.training.settings import TrainSettings, VerifierSettings
@@ -104,7 +110,7 @@ def test_a_finished_training_is_not_repeated_with_the_same(tmp_path: Path) -> No
     assert len(lines(out, losses)) == 2
 
 
-@pytest.mark.parametrize("loss", [verifier_loss, reviser_loss])
+@pytest.mark.parametrize("loss", [partial(verifier_loss, classifier_logits), reviser_loss])
 def test_a_batch_in_several_passes_is_learnt_as_in_one(
     loss: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +128,7 @@ def test_a_batch_in_several_passes_is_learnt_as_in_one(
         torch.manual_seed(0)
         model: Any = AutoModelForCausalLM.from_pretrained(BASE, dtype="float32")
         network = model
-        if loss is verifier_loss:
+        if loss is not reviser_loss:
             model = add_layers("prm", BASE, VerifierSettings(dropout=0))
             network = headed(model)
         optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
@@ -144,5 +150,5 @@ def test_an_auc_that_no_prompt_gives_is_said_to_be_unknown() -> None:
         def forward(self, ids: torch.Tensor, **_: object) -> torch.Tensor:
             return torch.ones(*ids.shape, 1)
 
-    said = within_prompts(Sure(), EXAMPLES, "cpu")
+    said = within_prompts(classifier_logits, Sure(), EXAMPLES, "cpu")
     assert said == "AUC within prompts unknown, over all unknown"

@@ -15,7 +15,7 @@ from runtime.engines.checkpoint import parameter_count
 from runtime.verifiers import likelihood
 from runtime.verifiers.base import Context, Verdict
 from runtime.verifiers.families import recognise
-from runtime.verifiers.likelihood import HEAD_FILE, LikelihoodModel, Surprise
+from runtime.verifiers.likelihood import HEAD_FILE, LikelihoodModel
 from runtime.verifiers.loading import open_verifier
 from tests.support.checkpoints import grown, solution
 
@@ -49,9 +49,9 @@ def by_hand(folder: Path, context: Context, steps: Sequence[tuple[int, ...]]) ->
     surprises = [-float(likely[at - 1, ids[at]]) for at in range(len(context.token_ids), len(ids))]
     scores = []
     for end in ends.tolist():
-        until = torch.tensor(surprises[: end + 1 - len(context.token_ids)]).view(1, -1)
-        so_far = Surprise(until.sum(1, keepdim=True), until.amax(1, keepdim=True))
-        logit = head(output.hidden_states[-1][:, end : end + 1], until[:, -1:], so_far)
+        until = torch.tensor(surprises[: end + 1 - len(context.token_ids)])
+        read = torch.stack([until[-1], until.sum(), until.max()])
+        logit = head(torch.cat([output.hidden_states[-1][0, end], read]))
         scores.append(float(logit.sigmoid()))
     return scores
 
