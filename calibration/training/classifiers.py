@@ -185,8 +185,9 @@ def within_prompts(
     by_prompt: dict[int, tuple[list[float], list[bool]]] = {}
     for batch in parts_of(examples, 256):
         labels = [_labels(example) for example in batch]
-        logits = logits_of(network, batch, device).split([len(own) for own in labels])
-        for example, of_example, own in zip(batch, logits, labels, strict=True):
+        logits = logits_of(network, batch, device)
+        by_example = torch.split(logits, [len(own) for own in labels])
+        for example, of_example, own in zip(batch, by_example, labels, strict=True):
             scores, correct = by_prompt.setdefault(example.prompt, ([], []))
             scores.append(float(of_example[-1]))
             correct.append(own[-1] > 0.5)

@@ -37,7 +37,7 @@ class HeadInputs:
         logits: torch.Tensor = head(torch.cat(found).to(device))
         return logits[..., 0]
 
-    def _read(self, examples: Sequence[Example], device: str) -> tuple[torch.Tensor, ...]:
+    def _read(self, examples: Sequence[Example], device: str) -> Sequence[torch.Tensor]:
         """What stands at each example's labelled tokens, shape (labelled tokens, size + 3)."""
         ids, targets = padded(examples, device)
         starts = torch.tensor([example.prompt_tokens for example in examples], device=device)
@@ -45,4 +45,4 @@ class HeadInputs:
         with half_precision(device):
             found, _ = self._model.to(device).read(ids, written, use_cache=False)
         labelled = ~targets.isnan()
-        return found[labelled].cpu().split(labelled.sum(1).tolist())
+        return torch.split(found[labelled].cpu(), labelled.sum(1).tolist())
