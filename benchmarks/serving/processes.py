@@ -15,13 +15,14 @@ import httpx
 
 from benchmarks.testbed.paths import ARTIFACT
 from runtime.engines.environment import has_gpu
+from runtime.engines.vllm_core import ONE_PROCESS
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 READY_SECONDS, LOOK_SECONDS = 240, 0.1
 
 # What `vllm serve` starts; that command itself wants vLLM to be installed under its own name.
 VLLM_SERVER = "vllm.entrypoints.openai.api_server"
-VLLM_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}
+VLLM_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,9 @@ def vllm_arguments(model: Path, port: int, *options: str) -> list[str]:
         *options,
     ]  # fmt: skip
     if not has_gpu():
-        # As `runtime.engines.vllm_core` sets the engine in process.
+        # As `runtime.engines.vllm_core` sets its engines.
         found += ["--block-size", "32", "--no-enable-chunked-prefill"]
+        found += ["--distributed-executor-backend", ONE_PROCESS]
     return found
 
 
