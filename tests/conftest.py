@@ -42,8 +42,8 @@ SMALL = {"gpu_memory_utilization": 0.2}
 # binds the engines of both to the same core.
 torch.set_num_threads(1)
 os.environ |= {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-# On CPU engines that this library does not start, as a `vllm.LLM`'s, are one process each, too: see
-# `runtime.engines.vllm_core.FEW_CORES`.
+# Engines that this library does not start, as a `vllm.LLM`'s, take no second process either: see
+# `runtime.engines.vllm_on_cpu`.
 os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
 
 # Examples are the same in every run, and none has a deadline, which a busy machine would miss.

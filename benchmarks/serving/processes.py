@@ -10,19 +10,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from benchmarks.testbed.paths import ARTIFACT
+from runtime.engines.engine_args import EngineArgs
 from runtime.engines.environment import has_gpu
-from runtime.engines.vllm_core import ONE_PROCESS
+from runtime.engines.vllm_on_cpu import cpu_start
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 READY_SECONDS, LOOK_SECONDS = 240, 0.1
 
 # What `vllm serve` starts; that command itself wants vLLM to be installed under its own name.
 VLLM_SERVER = "vllm.entrypoints.openai.api_server"
-VLLM_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,14 @@ def vllm_serve(model: Path, *options: str) -> Iterator[str]:
     """
     port = free_port()
     command = [sys.executable, "-m", VLLM_SERVER, *vllm_arguments(model, port, *options)]
-    with _serving("vllm serve", command, port, VLLM_ENVIRONMENT) as serving:
+    _, environment = vllm_start()
+    with _serving("vllm serve", command, port, environment) as serving:
         yield serving.url
+
+
+def vllm_start() -> tuple[EngineArgs, dict[str, str]]:
+    """Arguments and environment variables by which a user's own vLLM starts as this library's."""
+    return ({}, {}) if has_gpu() else cpu_start({})
 
 
 def vllm_arguments(model: Path, port: int, *options: str) -> list[str]:
@@ -121,16 +128,22 @@ def vllm_arguments(model: Path, port: int, *options: str) -> list[str]:
         port: where it listens on loopback.
         options: further ones.
     """
-    found = [
+    arguments, _ = vllm_start()
+    settings = {"enforce_eager": True, "gpu_memory_utilization": 0.2} | arguments
+    return [
         "--model", str(model), "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
-        "--enable-prompt-tokens-details", "--enforce-eager", "--gpu-memory-utilization", "0.2",
+        "--enable-prompt-tokens-details",
+        *(part for name, value in settings.items() for part in _option(name, value)),
         *options,
     ]  # fmt: skip
-    if not has_gpu():
-        # As `runtime.engines.vllm_core` sets its engines.
-        found += ["--block-size", "32", "--no-enable-chunked-prefill"]
-        found += ["--distributed-executor-backend", ONE_PROCESS]
-    return found
+
+
+def _option(name: str, value: Any) -> list[str]:
+    """An argument of the engine as vLLM's command line has it."""
+    dashed = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{dashed}" if value else f"--no-{dashed}"]
+    return [f"--{dashed}", str(value)]
 
 
 @contextmanager
@@ -148,8 +161,8 @@ def _serving(
             env=os.environ | dict(environment),
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            # Not a session of its own: Linux schedules those as groups, and vLLM's processes,
-            # which wait by yielding, would keep the clients off the cores for seconds.
+            # Not a session of its own: Linux schedules those as groups, and processes of vLLM that
+            # wait by yielding would keep the clients off the cores for seconds.
             process_group=0,
         )
     serving = Serving(process, f"http://127.0.0.1:{port}")

@@ -4,7 +4,7 @@
 
 The recipe is ``ttc train reviser-orm --likelihood``, as in `benchmarks.testbed.train_prm`. The
 likelihoods are those of a model that has seen chains: the backbone, trained as the reviser is and
-on the same samples.
+on the samples that `benchmarks.testbed.train_reviser` has left beside it.
 """
 
 import asyncio

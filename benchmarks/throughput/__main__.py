@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from allocator.plan import Plan
-from benchmarks.serving.processes import vllm_serve
+from benchmarks.serving.processes import vllm_serve, vllm_start
 from benchmarks.targets import at_least, at_most, bootstrapped, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
 from benchmarks.throughput.contenders import (
@@ -44,6 +44,7 @@ from calibration.cli.console import new_table
 from calibration.progress import console, progress
 from calibration.report.targets import Interval, Target, reported
 from runtime.artifact import Artifact
+from runtime.engines.environment import environment_defaults
 from runtime.models import open_models
 from runtime.verifiers.model_verifier import ModelVerifier
 
@@ -62,16 +63,15 @@ async def run(turns: int) -> tuple[dict[str, list[Work]], dict[str, dict[str, fl
 
     prompts, cores = held_out_prompts(), torch.get_num_threads()
     # Opened first, with all of torch's threads: this library's engine leaves one to this process.
-    llm = LLM(
-        str(BASE),
-        dtype="float32",
-        enforce_eager=True,
-        block_size=32,
-        max_num_seqs=256,
-        enable_chunked_prefill=False,
-        enable_prefix_caching=True,
-        gpu_memory_utilization=0.2,  # of a CPU's memory, too: it is one of three engines
-    )
+    arguments, environment = vllm_start()
+    with environment_defaults(**environment):
+        llm = LLM(
+            str(BASE),
+            dtype="float32",
+            enable_prefix_caching=True,
+            gpu_memory_utilization=0.2,  # it is one of three engines
+            **arguments,
+        )
     with ExitStack() as stack:
         url = stack.enter_context(vllm_serve(BASE))
         async with open_models(SETTINGS, Path(), "vllm", "transformers") as models:

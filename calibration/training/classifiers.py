@@ -154,9 +154,8 @@ def orm_example(solution: LabelledSolution) -> Example:
 def classifier_logits(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
     """The logits of a classifier that is trained as a whole; see `Logits`."""
     ids, targets = padded(batch, device)
-    with half_precision(device):
-        logits: torch.Tensor = network(ids, use_cache=False)
-    return logits[..., 0].float()[~targets.isnan()]
+    logits: torch.Tensor = network(ids, use_cache=False)
+    return logits[..., 0][~targets.isnan()]
 
 
 def verifier_loss(
@@ -164,8 +163,10 @@ def verifier_loss(
 ) -> tuple[torch.Tensor, float]:
     """The sum of binary cross-entropies on labelled tokens, and how many there are."""
     targets = torch.tensor([label for example in batch for label in _labels(example)])
+    with half_precision(device):
+        logits = logits_of(network, batch, device)
     losses = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits_of(network, batch, device), targets.to(device), reduction="sum"
+        logits.float(), targets.to(device), reduction="sum"
     )
     return losses, float(len(targets))
 

@@ -72,7 +72,12 @@ class TrainingState:
         self._check(counters.pop("settings", {}))
         taken = counters.pop("steps")
         tensors = load_file(self._folder / f"{taken}.safetensors")
-        self._model.load_state_dict({n: tensors[f"model.{n}"] for n in self._model.state_dict()})
+        weights = {
+            n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")
+        }
+        if weights.keys() != self._model.state_dict().keys():
+            raise self._foreign("with other weights")
+        self._model.load_state_dict(weights)
         state = self._optimizer.state_dict()
         state["state"] = {
             i: {moment: tensors[f"optimizer.{i}.{moment}"] for moment in MOMENTS}
@@ -91,12 +96,15 @@ class TrainingState:
         names = [name for name in own if name not in begun or begun[name] != own[name]]
         if names:
             was, now = ({name: of.get(name) for name in names} for of in (begun, own))
-            raise InputError(
-                "training-state",
-                str(self._folder),
-                f"this training was begun with {was}, not {now}; remove the folder to train anew, "
-                "or choose another one for the model",
-            )
+            raise self._foreign(f"with {was}, not {now}")
+
+    def _foreign(self, how: str) -> InputError:
+        return InputError(
+            "training-state",
+            str(self._folder),
+            f"this training was begun {how}; remove the folder to train anew, or choose another "
+            "one for the model",
+        )
 
     def save(self, counters: Mapping[str, float]) -> None:
         """Save the state; the counters are written last and atomically, and make it valid."""

@@ -3,10 +3,9 @@
 import asyncio
 import gc
 import itertools
-import os
 import secrets
 import signal
-from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -19,13 +18,7 @@ from allocator.errors import InputError, ModelError
 from runtime.engines.checkpoint import loading_dtype
 from runtime.engines.engine_args import engine_fields
 from runtime.engines.environment import environment_defaults
-
-# On a CPU of so many cores an engine and its model are one process: a second one takes as long to
-# start again, and the first spins while it waits for it. On more cores, vLLM binds the second's
-# threads to them.
-FEW_CORES = 8
-# By its name, "uni", vLLM does not take it on CPU.
-ONE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+from runtime.engines.vllm_on_cpu import cpu_start
 
 
 class VLLMCore:
@@ -83,15 +76,9 @@ class VLLMCore:
             # The model's own, or as many tokens as the memory that it gets can hold of one request.
             "max_model_len": -1,
         }
-        environment = {}
-        if current_platform.is_cpu():
-            cores = len(os.sched_getaffinity(0))
-            defaults |= cpu_defaults(cores, engine_args)
-            if "distributed_executor_backend" in defaults:
-                # One core is for this process, as vLLM has it where the model's is another.
-                environment["OMP_NUM_THREADS"] = str(max(1, cores - 1))
+        on_cpu, environment = cpu_start(engine_args) if current_platform.is_cpu() else ({}, {})
         try:
-            args = AsyncEngineArgs(model=str(model), **(defaults | engine_args))
+            args = AsyncEngineArgs(model=str(model), **(defaults | on_cpu | engine_args))
             # For servers vLLM's defaults fit the card: 1,024 sequences and 8,192 tokens a step on
             # an H100. Without a context they are 128 and 2,048 on all.
             context = UsageContext.OPENAI_API_SERVER
@@ -165,29 +152,6 @@ class VLLMCore:
                 _SHARING.leave()
         # At interpreter exit vLLM's own finaliser would shut down again and fail; let go of it now.
         self.engine = None
-
-
-def cpu_defaults(cores: int, given: Collection[str]) -> dict[str, Any]:
-    """Arguments of an engine on CPU, where the caller gives no others.
-
-    Args:
-        cores: that this process may use.
-        given: names of the arguments that the caller gives.
-    """
-    # No graphs to capture, a cache of 1 GiB, and prefix blocks as small as the backend allows, for
-    # short prompts share no prefix at the default size.
-    # Whole prefills: one split over two steps makes the runner rewind a seeded request's generator,
-    # which CPU generators cannot do (it ends the engine in vLLM 0.32).
-    defaults: dict[str, Any] = {
-        "enforce_eager": True,
-        "max_num_seqs": 256,
-        "block_size": 32,
-        "enable_chunked_prefill": False,
-        "kv_cache_memory_bytes": 2**30,
-    }
-    if cores <= FEW_CORES and not any("parallel" in name for name in given):
-        defaults["distributed_executor_backend"] = ONE_PROCESS
-    return defaults
 
 
 class _Sharing:

@@ -20,7 +20,6 @@ from typing import Self
 from huggingface_hub import constants
 
 from benchmarks.serving.processes import (
-    VLLM_ENVIRONMENT,
     VLLM_SERVER,
     free_port,
     vllm_arguments,
@@ -142,7 +141,6 @@ def _serve(arguments: list[str]) -> None:
     Its errors are shown where the first engine of the test run writes.
     """
     os.setpgid(0, 0)
-    os.environ.update(VLLM_ENVIRONMENT)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     _start_engines_in(multiprocessing.get_context("fork"))
     sys.argv[1:] = arguments

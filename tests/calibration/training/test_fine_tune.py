@@ -25,7 +25,7 @@ from calibration.training.classifiers import (
 from calibration.training.fine_tune import Example, _step, fine_tune, passes
 from calibration.training.reviser import reviser_loss
 from calibration.training.settings import TrainSettings, VerifierSettings
-from calibration.training.state import remove_state
+from calibration.training.state import TrainingState, remove_state
 from runtime.verifiers.heads import headed
 
 EXAMPLES = [Example(prompt, [1], [1.0]) for prompt in range(20)]
@@ -108,6 +108,18 @@ def test_a_finished_training_is_not_repeated_with_the_same(tmp_path: Path) -> No
         lines(out, losses)
     remove_state(out)
     assert len(lines(out, losses)) == 2
+
+
+def test_a_state_of_other_weights_is_refused(tmp_path: Path) -> None:
+    def state(network: torch.nn.Module) -> TrainingState:
+        optimizer = torch.optim.AdamW(network.parameters())
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+        return TrainingState(tmp_path / "out", network, optimizer, schedule, {})
+
+    state(torch.nn.Linear(1, 1)).save({"epoch": 1})
+    assert state(torch.nn.Linear(1, 1)).load() == {"epoch": 1}
+    with pytest.raises(InputError, match="was begun with other weights; remove the folder"):
+        state(torch.nn.Linear(1, 1, bias=False)).load()
 
 
 @pytest.mark.parametrize("loss", [partial(verifier_loss, classifier_logits), reviser_loss])

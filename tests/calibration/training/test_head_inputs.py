@@ -1,6 +1,5 @@
 """A head's language model is run over each example once."""
 
-from contextlib import nullcontext
 from math import nan
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 import torch
 
 from benchmarks.testbed.paths import BASE
-from calibration.training import head_inputs
 from calibration.training.fine_tune import Example
 from calibration.training.head_inputs import KEPT_BYTES, HeadInputs
 from runtime.verifiers.likelihood import LikelihoodModel
@@ -23,7 +21,7 @@ ONE = 2 * (128 + 3) * 4  # bytes of one example's two labelled tokens
 @pytest.mark.parametrize(
     ("room", "second"), [(KEPT_BYTES, []), (2 * ONE, [1]), (0, [3])], ids=["all", "two", "none"]
 )
-def test_the_model_reads_again_only_what_found_no_room(
+def test_the_model_reads_again_only_what_is_not_kept(
     room: int, second: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
@@ -36,8 +34,6 @@ def test_the_model_reads_again_only_what_found_no_room(
         return read(ids, *args, **kwargs)
 
     monkeypatch.setattr(model, "read", counted)
-    # Rounded to half precision, a text's numbers depend on what is padded beside it.
-    monkeypatch.setattr(head_inputs, "half_precision", lambda _: nullcontext())
     inputs = HeadInputs(model, room)
     first = inputs.logits(model.head, EXAMPLES, "cpu")
     assert texts == [3]

@@ -87,11 +87,9 @@ async def until_ready(supervisor: Supervisor, seconds: float) -> int:
 
 
 @pytest.mark.vllm
-def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # All processes that an engine has for users, for none may be left.
-    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> None:
+    # With as many processes as an engine ever has, for none may be left.
+    settings = SETTINGS.with_args({"engine_args": {"distributed_executor_backend": "mp"}})
     others, log = children(), io.StringIO()
 
     async def ends(supervisor: Supervisor, prompt: str) -> str:
@@ -102,7 +100,7 @@ def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same(
         return "answered"
 
     async def killed() -> None:
-        opening = Supervisor(lambda: open_models(SETTINGS, Path(), "vllm"), ServerLog(stream=log))
+        opening = Supervisor(lambda: open_models(settings, Path(), "vllm"), ServerLog(stream=log))
         async with opening as supervisor:
             assert (supervisor.ready, supervisor.generation, supervisor.why) == (True, 1, "")
             before = await texts(supervisor.models)
