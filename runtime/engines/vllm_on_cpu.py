@@ -8,9 +8,9 @@ from joblib import cpu_count
 from runtime.engines.engine_args import EngineArgs
 from runtime.engines.gpus import gpu_count
 
-# On CPU vLLM runs the model in a second process, whose threads it binds to cores. That process takes
-# half of the start, and the first one spins while it waits for it. With this few cores, binding
-# gains nothing: the engine's process runs the model itself.
+# On CPU vLLM runs the model in a second process, whose threads it binds to cores. That process
+# takes half of the start, and the first one spins while it waits for it. With this few cores,
+# binding gains nothing: the engine's process runs the model itself.
 FEW_CORES = 4
 # By its short name, "uni", vLLM does not take it on CPU.
 ONE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
