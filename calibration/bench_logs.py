@@ -16,17 +16,17 @@ from calibration.bench import (
     findings_of,
     stopping_early,
 )
+from calibration.data.questions import MIN_PROMPTS
 from calibration.data.sample_log import Log
 from calibration.fitting.log_scoring import log_scores
 from calibration.from_logs import fit_log
 from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consistency
 from calibration.replay.curves import Curve, majority_curve, plan_curve
 from calibration.replay.log_replay import LoggedReplay
-from calibration.replay.thinking_curve import thinking_curve
+from calibration.replay.thinking_curve import thinking_curve, within
 from calibration.replay.ways import CHOSEN, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.summarise import FITTED, NAMES
-from calibration.settings import MIN_PROMPTS
 from calibration.unseen import check_several
 from runtime.artifact import FittedPolicy
 
@@ -77,9 +77,22 @@ def measure_log(
     check_several("from-logs", len(log.answer))
     table = _within(table, log)
     curves = log_curves(log, policy, table, n_jobs)
+    note = None
     if policy.thinking is not None:
-        curves.append(thinking_curve(log, policy.thinking, n_jobs))
-    return _found(log, np.arange(len(log.answer)), curves, table, way, n_jobs)
+        if log.thoughts is None:
+            raise InputError(
+                "from-logs",
+                log.name,
+                "the artifact's policy over thinking tokens needs the columns probes and "
+                "probe_every, or thinking_tokens; remove its thinking.json to test the rest",
+            )
+        thinking = within(policy.thinking, log.thoughts)
+        curves.append(thinking_curve(log.thoughts, thinking, n_jobs))
+        most, all_of_it = thinking.stages[-1], policy.thinking.stages[-1]
+        if most < all_of_it:
+            note = f"The policy over thoughts is measured up to {most} samples, not {all_of_it}."
+    found = _found(log, np.arange(len(log.answer)), curves, table, way, n_jobs)
+    return replace(found, note=note)
 
 
 def measure_splits(

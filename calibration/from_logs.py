@@ -117,6 +117,8 @@ def calibrate_from_logs(
     """
     _check_pilots(pilots)
     within = [budget for budget in budgets if budget <= log.window]
+    if budgets and not within:
+        raise InputError("budgets", list(budgets), f"the log has {log.window} samples per question")
     check_tables(out, within, pilots, n_bins, len(log.answer))
     fitted = fit_log(log, budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs)
     summary = fitted.summary(_warnings(log, fitted.replay, budgets, within))

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 from allocator.errors import InputError
 from allocator.lock import check_writable
 from allocator.plan import CONSIDERED, MAX_BEAMS, SEARCHES, Plan, Strategy, plan_grid
+from calibration.data.questions import MIN_PROMPTS
 
 ScoringChoice = Literal["fitted", "verifier"]
 
-MIN_PROMPTS = 20
 # Searches run per prompt: with a single run, search plans would be chosen by luck.
 RUNS = 4
 # Prompts on which all searches are run. Thirds of them tell which leads at its cost.
@@ -135,6 +135,16 @@ class CalibrationSettings:
             raise InputError("strategies", revising, "they need a reviser; name one with --reviser")
 
 
+def check_budgets(budgets: Sequence[int]) -> None:
+    """Check budgets in generations per prompt.
+
+    Raises:
+        InputError: there are none, or one is below 1.
+    """
+    if not budgets or min(budgets) < 1:
+        raise InputError("budgets", list(budgets), "give one or more budgets of at least 1")
+
+
 def check_tables(
     out: Path, budgets: Sequence[int], pilots: Sequence[int], n_bins: int, prompts: int
 ) -> None:
@@ -153,8 +163,7 @@ def check_tables(
     if out.exists():
         raise InputError("out", str(out), "it exists already; choose another folder, or remove it")
     check_writable(out)
-    if not budgets or min(budgets) < 1:
-        raise InputError("budgets", list(budgets), "give one or more budgets of at least 1")
+    check_budgets(budgets)
     # A budget of 1 leaves no room for a pilot; one pilot still measures difficulty.
     max_pilots = max(1, max(budgets) - 1)
     if not any(pilots) or not 0 <= min(pilots) <= max(pilots) <= max_pilots:

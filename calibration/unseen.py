@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from allocator.errors import InputError
-from calibration.data.questions import TEXTS, CalibratedOn
+from calibration.data.questions import MIN_PROMPTS, TEXTS, CalibratedOn
 from calibration.data.sample_log import Log
 from calibration.sampling.store import sampled_prompts
-from calibration.settings import MIN_PROMPTS
 from runtime.artifact import QUESTIONS, SAMPLES
 
 

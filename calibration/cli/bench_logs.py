@@ -22,6 +22,7 @@ from calibration.report.bench_result import BenchResult
 from calibration.report.methods import leading_way
 from calibration.report.provenance import provenance
 from calibration.report.words import count
+from calibration.settings import check_budgets
 from calibration.unseen import few_prompts, unseen_questions
 from runtime.artifact import FittedPolicy
 from runtime.verifiers.base import Aggregation
@@ -110,6 +111,7 @@ def _split(
 ) -> LogFindings:
     tables = TableOptions()
     wanted = budgets or numbers("budgets", tables.budgets)
+    check_budgets(wanted)
     within = [budget for budget in wanted if budget <= log.window]
     if not within:
         raise InputError("budgets", budgets, f"the log has {log.window} samples per question")

@@ -11,6 +11,7 @@ from allocator.files import JsonArtifact
 
 # Columns in which data sets and logs have the texts of prompts.
 TEXTS = ("prompt", "question", "problem")
+MIN_PROMPTS = 20  # of a calibration
 
 
 class CalibratedOn(JsonArtifact):
@@ -40,7 +41,8 @@ class CalibratedOn(JsonArtifact):
         """Which of some questions are among them, shape (questions,).
 
         Names are compared in the columns that both have. A question is known by its text if there
-        is one among them: other data sets number their questions alike.
+        is one among them: other data sets number their questions alike. Texts are also looked for
+        in the other columns of texts: if any of them is known, all are compared by their texts.
 
         Args:
             names: their names, by column.
@@ -48,11 +50,20 @@ class CalibratedOn(JsonArtifact):
         Returns:
             None if it cannot be known, because the questions are named by other columns.
         """
+        texts = [column for column in names if column in TEXTS]
         shared = [column for column in names if column in self.columns]
-        if not shared:
-            return None
-        questions = zip(*(names[column] for column in shared), strict=True)
-        return np.array([self._holds(shared, own) for own in questions], dtype=bool)
+        if self.columns & {*TEXTS} and not self.columns & {*texts}:
+            found = self._seen(names, texts)
+            if found.any():
+                return found
+        return self._seen(names, shared) if shared else None
+
+    def _seen(
+        self, names: Mapping[str, Sequence[str]], columns: Sequence[str]
+    ) -> NDArray[np.bool_]:
+        """Which questions are among them, by their names in some columns."""
+        questions = zip(*(names[column] for column in columns), strict=True)
+        return np.array([self._holds(columns, own) for own in questions], dtype=bool)
 
     def _holds(self, columns: Sequence[str], names: Sequence[str]) -> bool:
         """Whether a question is among them, by its name in each column."""

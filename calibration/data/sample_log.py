@@ -20,6 +20,7 @@ from calibration.data.log_names import read_aliases
 from calibration.data.log_rows import LogRows, read_log_rows
 from calibration.data.log_scores import LoggedScores, read_scores
 from calibration.data.log_thoughts import Probed, read_thoughts
+from calibration.data.questions import MIN_PROMPTS
 from calibration.data.thoughts import DirectAnswers, Thoughts
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
@@ -275,14 +276,17 @@ def _places(
     """Row numbers of each question, shape (questions, samples), shuffled; and how many it has.
 
     Questions with few samples are left out. The number that the others have at least is the one
-    that uses the most rows of the file, if all had no more.
+    that uses the most rows of the file, if all had no more, and leaves enough questions.
     """
     # A log may be sorted by score or answer: shuffled, all parts of a question's rows are alike.
     shuffled = np.random.default_rng(0).permutation(len(question))
     order = shuffled[np.argsort(question[shuffled], kind="stable")]
     counts = np.bincount(question)
     sizes = np.unique(counts)
-    used = [int(size) * int((counts >= size).sum()) for size in sizes]
+    questions = np.array([(counts >= size).sum() for size in sizes])
+    used = sizes * questions
+    if questions[0] >= MIN_PROMPTS:
+        used[questions < MIN_PROMPTS] = 0
     samples = int(sizes[int(np.argmax(used))])
     if samples < MIN_SAMPLES:
         raise InputError(

@@ -162,16 +162,45 @@ def log_scores(scoring: Scoring, log: Log) -> NDArray[np.float64]:
     Raises:
         InputError: the log lacks something that has a weight, or has a score on another scale.
     """
-    for name, weight in scoring.scores.items():
-        if weight and name in log.scores.values:
-            fitted, here = name in scoring.logits, name in log.scores.logits
-            if fitted != here:
-                scales = {True: "log-odds", False: "probabilities"}
-                raise InputError(
-                    "scores",
-                    name,
-                    f"it holds {scales[here]} in {log.name}, and held {scales[fitted]} in the log "
-                    "that was calibrated on; rescale it, or see --logits",
-                )
-    found = scoring.score(log.scores.values, log.logprob, log.tokens, log.finished, log.confidence)
+    columns = _columns(scoring, log)
+    for name, column in columns.items():
+        fitted, here = name in scoring.logits, column in log.scores.logits
+        if fitted != here:
+            scales = {True: "log-odds", False: "probabilities"}
+            raise InputError(
+                "scores",
+                column,
+                f"it holds {scales[here]} in {log.name}, and held {scales[fitted]} in the log "
+                "that was calibrated on; rescale it, or see --logits",
+            )
+    scores = {name: log.scores.values[column] for name, column in columns.items()}
+    found = scoring.score(scores, log.logprob, log.tokens, log.finished, log.confidence)
     return np.broadcast_to(found, log.answer.shape)
+
+
+def _columns(scoring: Scoring, log: Log) -> dict[str, str]:
+    """The log's column of each score that has a weight. A lone score may have another name.
+
+    Raises:
+        InputError: the log lacks something that has a weight.
+    """
+    weighted = [name for name, weight in scoring.scores.items() if weight]
+    here = list(log.scores.values)
+    if len(weighted) == len(here) == 1:
+        return {weighted[0]: here[0]}
+    others = {
+        "logprob": (scoring.sqrt_nll, log.logprob),
+        "tokens": (scoring.log_tokens, log.tokens),
+        "finished": (scoring.unfinished, log.finished),
+        "confidence": (scoring.confidence, log.confidence),
+    }
+    lacking = [name for name in weighted if name not in here]
+    lacking += [name for name, (weight, values) in others.items() if weight and values is None]
+    if lacking:
+        raise InputError(
+            "columns",
+            lacking[0],
+            f"the artifact weighs it, and {log.name} has no such column; name one so, or calibrate "
+            "on a log without it",
+        )
+    return {name: name for name in weighted}

@@ -51,10 +51,13 @@ class WithinQuestions:
             questions: the question of each solution, shape (solutions,).
 
         Raises:
-            NothingToLearnError: no question has both correct and incorrect solutions.
+            NothingToLearnError: no question has both correct and incorrect solutions, or none has
+                an answer.
         """
         from sklearn.linear_model import LogisticRegression
 
+        if not len(y):
+            raise NothingToLearnError("no solution has an answer")
         scale = X.std(axis=0)
         scale[scale < 1e-9] = np.inf
         first, second, owners = _pairs(y, questions)

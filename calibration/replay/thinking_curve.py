@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.sample_log import Log
 from calibration.data.thoughts import Capped, Thoughts
 from calibration.replay.curves import Curve
 from calibration.replay.thinking_run import (
@@ -102,18 +101,19 @@ def price_curve(
     return Curve(name, tuple(prices), correct, samples, tokens, np.zeros(tokens.shape))
 
 
-def thinking_curve(log: Log, policy: ThinkingPolicy, n_jobs: int | None = -1) -> Curve:
-    """The policy over width and depth on a log's thoughts, at each of its prices.
+def within(policy: ThinkingPolicy, thoughts: Thoughts) -> ThinkingPolicy:
+    """The policy up to the last stage that there are thoughts for."""
+    most = policy.direct + thoughts.answer.shape[1]
+    # Where there is none, running the first says what is missing.
+    stages = tuple(stage for stage in policy.stages if stage <= most) or policy.stages[:1]
+    return policy.model_copy(update={"stages": stages})
+
+
+def thinking_curve(thoughts: Thoughts, policy: ThinkingPolicy, n_jobs: int | None = -1) -> Curve:
+    """The policy over width and depth on logged thoughts, at each of its prices.
 
     Raises:
-        InputError: the log has no thoughts, or as `policy_runs`.
+        InputError: as `policy_runs`.
     """
-    if log.thoughts is None:
-        raise InputError(
-            "from-logs",
-            log.name,
-            "the artifact's policy over thinking tokens needs the columns probes and probe_every, "
-            "or thinking_tokens; remove its thinking.json to test the rest",
-        )
-    runs = policy_runs(policy, log.thoughts, shuffles_of(len(log.answer)), n_jobs)
+    runs = policy_runs(policy, thoughts, shuffles_of(len(thoughts.answer)), n_jobs)
     return price_curve(BY_PRICE, policy, runs, [point.price for point in policy.prices])

@@ -293,6 +293,7 @@ def test_the_command_with_a_split(tmp_path: Path) -> None:
         (["--split", "1.5"], "between 0 and 1"),
         (["--split", "0.9"], "leaves 4 on one side"),
         (["--split", "0.5", "--budgets", "64"], "6 samples per question"),
+        (["--split", "0.5", "--budgets", "0,4"], "give one or more budgets of at least 1"),
         (["--split", "0.5", "--engine", "vllm"], "does not apply to --from-logs"),
         (["--split", "0.5", "--prompts", "9"], "does not apply to --from-logs"),
         (["--split", "0.5", "--force"], "does not apply to --from-logs"),
@@ -306,6 +307,14 @@ def test_what_the_command_refuses(tmp_path: Path, arguments: list[str], message:
     assert not out.exists()
 
 
+def test_a_calibration_whose_budgets_are_all_beyond_the_log_says_what_the_log_has(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "log.jsonl", rows(telling(40, 6)))
+    calibrate = ["calibrate", "--from-logs", path, *SCORES, "--out", tmp_path / "a"]
+    assert "the log has 6 samples per question" in refused(*calibrate, "--budgets", "32,64")
+
+
 @pytest.mark.parametrize("option", [["--split", "0.5"], ["--where", "a=b"], ["--answers", "math"]])
 def test_options_of_logs_are_refused_without_one(option: list[str]) -> None:
     assert "goes with --from-logs" in refused("bench", "data.jsonl", "--artifact", "a", *option)
@@ -317,8 +326,11 @@ def test_a_score_that_the_artifact_weighs_and_the_log_lacks(
 ) -> None:
     log = telling(30, 8, seed=2)
     poorer = replace(log, scores=LoggedScores({"last": log.scores.values["last"]}))
-    with pytest.raises(InputError, match="must include 'product'"):
-        measure_log(poorer, fitted.fitted_policy, fitted.fitted_policy.policy.table)
+    table = fitted.fitted_policy.policy.table
+    with pytest.raises(InputError, match=r"'product': the artifact weighs it, and .* name one so"):
+        measure_log(poorer, fitted.fitted_policy, table)
+    with pytest.raises(InputError, match="'tokens': the artifact weighs it"):
+        measure_log(replace(log, tokens=None), fitted.fitted_policy, table)
 
 
 @pytest.mark.slow

@@ -79,6 +79,14 @@ def test_a_log_of_thoughts_is_calibrated_reported_and_tested(tmp_path: Path) -> 
     curve = next(c for c in found["curves"] if c["name"] == "thinking policy, by price")
     assert len(curve["points"]) == len(policy.prices)
 
+    # Of fewer thoughts than the policy has at most.
+    fewer = write(tmp_path / "fewer.jsonl", other[::2])
+    status, _, shown = invoke("bench", "--from-logs", fewer, "--artifact", out, *command[5:])
+    assert status == 0, shown
+    up_to = max(stage for stage in policy.stages if stage <= 6)
+    words = f"measured up to {up_to} samples, not {policy.stages[-1]}."
+    assert words in " ".join(shown.split())
+
     # Without the thoughts, that policy cannot be tested.
     plain = [{k: v for k, v in row.items() if "probe" not in k} for row in other]
     test = write(tmp_path / "plain.jsonl", plain)

@@ -181,6 +181,13 @@ def test_as_many_samples_of_each_as_use_most_of_the_file(tmp_path: Path) -> None
     assert (log.answer.shape, log.left_out) == ((9, 8), 1)
 
 
+def test_a_few_questions_with_most_rows_do_not_leave_the_others_out(tmp_path: Path) -> None:
+    many, few = rows_of(3, 64), rows_of(24, 4)
+    rows = [row | {"question": f"many {row['question']}"} for row in many] + few
+    log = read_log(write(tmp_path / "log.parquet", rows))
+    assert (len(log.answer), log.left_out, int(log.counts.min())) == (27, 0, 4)
+
+
 @pytest.mark.parametrize(
     ("change", "how", "hint"),
     [

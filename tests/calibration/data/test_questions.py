@@ -17,8 +17,12 @@ KNOWN = CalibratedOn.of({"question_id": NUMBERS, "question": ("1+1", "2+2", "3+3
         ({"question_id": NUMBERS, "question": ("4+4", "5+5", "6+6")}, [False] * 3),
         # The same one, in another order.
         ({"question_id": NUMBERS, "question": ("3+3", "7+7", "1+1")}, [True, False, True]),
-        # Texts in columns that the other does not have say nothing.
+        # Unknown texts in a column that the other does not have say nothing: they may be templated.
         ({"question_id": ("2", "3"), "prompt": ("4+4", "5+5")}, [True, False]),
+        # Known ones do, whatever their column is called.
+        ({"question_id": ("2", "8"), "problem": ("4+4", "1+1")}, [False, True]),
+        ({"problem": ("4+4", "1+1")}, [False, True]),
+        ({"problem": ("4+4", "5+5")}, None),
         ({"question_id": ("2", "3"), "question": ("", "1+1")}, [True, True]),
         ({"question_id": ("2", "3")}, [True, False]),
         ({"question": ("3+3", "2", "9")}, [True, True, False]),

@@ -1,8 +1,11 @@
 """The scores of logged samples: how sharply votes are weighted by them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
@@ -76,6 +79,19 @@ def test_votes_of_collected_solutions_are_sharpened_likewise() -> None:
     assert found.scores["last"] == logged.scoring.scores["score"]
     # Where no verifier has scored them, and nothing else varies, every vote counts the same.
     assert fit_scoring(records, verified=False).power == 1
+
+
+def test_a_lone_score_may_have_another_name_where_it_is_tested() -> None:
+    found = fit_log_scoring(made(80, 0, (0.4, 0.3, 0.3), 1.5))
+    assert found is not None
+    log = made(30, 1, (0.4, 0.3, 0.3), 1.5)
+    renamed = replace(log, scores=LoggedScores({"prm": log.scores.values["score"]}))
+    np.testing.assert_array_equal(
+        log_scores(found.scoring, renamed), log_scores(found.scoring, log)
+    )
+    as_odds = replace(log, scores=LoggedScores({"prm": log.scores.values["score"]}, ("prm",)))
+    with pytest.raises(InputError, match="'prm': it holds log-odds in made"):
+        log_scores(found.scoring, as_odds)
 
 
 def test_where_votes_are_right_they_are_not_given_up_for_scores_that_tell_little() -> None:

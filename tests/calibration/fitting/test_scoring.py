@@ -96,6 +96,12 @@ def test_of_useless_scores_the_weights_are_small() -> None:
     assert max(map(abs, fitted.scores.values())) < 0.15
 
 
+def test_without_an_answer_there_is_nothing_to_learn() -> None:
+    none = np.zeros(0)
+    found = fitted_scoring({"reward": none}, none.astype(bool), none.astype(int))
+    assert found.scores == {"reward": 1.0}
+
+
 def test_scores_as_log_odds_are_taken_as_they_are() -> None:
     columns, correct, owners = confounded(400, 16)
     inner = columns[:, 0]
