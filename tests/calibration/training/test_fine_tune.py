@@ -113,6 +113,8 @@ def test_a_finished_training_is_not_repeated_with_the_same(tmp_path: Path) -> No
 def test_a_state_of_other_weights_is_refused(tmp_path: Path) -> None:
     def state(network: torch.nn.Module) -> TrainingState:
         optimizer = torch.optim.AdamW(network.parameters())
+        network(torch.ones(1)).backward()
+        optimizer.step()
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
         return TrainingState(tmp_path / "out", network, optimizer, schedule, {})
 
