@@ -20,7 +20,7 @@ TRUTHS = {"True": "true", "False": "false"}
 
 # Questions with both a right and a wrong sample from which on two answers in the whole log, one of
 # them always right, are no coincidence: of questions to be answered by yes or no, all of as many
-# have the same answer once in 16 logs.
+# have the same answer once in 16 logs. Nor is one answer to each, in right and wrong samples alike.
 FEW = 5
 
 Gold = TypeVar("Gold", str, str | None)
@@ -85,7 +85,7 @@ def _verdicts(
     """Whether each answer of a row to its question is correct: most of its rows say so.
 
     Raises:
-        InputError: as `_check_verdicts` and `_check_spellings`.
+        InputError: as `_check_not_gold`, `_check_verdicts` and `_check_spellings`.
     """
     judged = list(zip(questions, texts, rows.parsed("correct", as_truth), strict=True))
     if probed is not None and probed.judged:
@@ -98,6 +98,7 @@ def _verdicts(
             blank += is_right
         else:
             marks.setdefault((question, text), []).append(is_right)
+    _check_not_gold(rows, marks)
     _check_verdicts(rows, marks)
     if blank:
         rows.notes.append(f"{blank} rows marked correct have no answer: they count as wrong")
@@ -109,6 +110,37 @@ def _verdicts(
     verdicts = {pair: 2 * sum(each) > len(each) for pair, each in marks.items()}
     _check_spellings(rows, {pair: len(marks[pair]) for pair in marks if verdicts[pair]})
     return verdicts
+
+
+def _check_not_gold(rows: LogRows, marks: Mapping[tuple[int, str | None], list[bool]]) -> None:
+    """Check that answers are those of the samples, not the gold answer of each question.
+
+    Args:
+        rows: the rows.
+        marks: what the rows of each answer to a question say of it.
+
+    Raises:
+        InputError: most questions with right and wrong samples have one answer in all of them, and
+            several do.
+    """
+    of: dict[int, list[list[bool]]] = {}
+    for (question, _), each in marks.items():
+        of.setdefault(question, []).append(each)
+    both = [
+        said for said in of.values() if {mark for each in said for mark in each} == {True, False}
+    ]
+    alike = sum(len(said) == 1 for said in both)
+    if alike < FEW or 2 * alike <= len(both):
+        return
+    name = rows.names["answer"]
+    raise InputError(
+        "columns",
+        f"answer={name}",
+        f"in {alike} of {len(both)} questions of {rows.rows.source} that have correct and wrong "
+        "samples it is the same in all of them, so it looks like the gold answer: map the samples' "
+        f"own answers, which they vote by, --columns answer=NAME"
+        + ("" if "gold" in rows.names else f",gold={name}"),
+    )
 
 
 def _check_verdicts(rows: LogRows, marks: Mapping[tuple[int, str | None], list[bool]]) -> None:

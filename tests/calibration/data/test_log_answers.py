@@ -1,0 +1,62 @@
+"""Columns of answers: the samples' own, and how their texts are read and compared."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from allocator.errors import InputError
+from calibration.data.sample_log import read_log
+from tests.support.logs import write
+
+
+def predicted(questions: int) -> list[dict[str, Any]]:
+    """Samples as Hugging Face data sets have them: ``answer`` is the gold one.
+
+    Args:
+        questions: how many; of six samples each, of which two are correct.
+    """
+    return [
+        {"question": f"q{q}", "answer": str(q), "correct": n % 3 == 0}
+        | {"prediction": str(q if n % 3 == 0 else q + n)}
+        for q in range(questions)
+        for n in range(6)
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_gold_answers_in_place_of_the_samples_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"log.{suffix}"
+    rows = predicted(5)
+    with pytest.raises(InputError) as refusal:
+        read_log(write(path, rows))
+    message = str(refusal.value)
+    assert message.startswith("columns: 'answer=answer': ")
+    assert "in 5 of 5 questions" in message
+    assert "so it looks like the gold answer" in message
+    assert "--columns answer=NAME,gold=answer" in message
+    mapped = read_log(path, {"answer": "prediction", "gold": "answer"})
+    assert mapped.correct.sum() == 10
+    # Questions without a correct sample, or without a wrong one, tell nothing.
+    always = [row | {"question": f"{row['question']}+", "correct": True} for row in rows]
+    never = [row | {"question": f"{row['question']}-", "correct": False} for row in rows]
+    with pytest.raises(InputError, match="in 5 of 5 questions"):
+        read_log(write(path, rows + always + never))
+
+
+def test_a_few_answers_marked_both_ways_are_a_graders_errors(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    assert "4 answers to a question are marked" in read_log(write(path, predicted(4))).notes[0]
+    # As many questions whose samples differ: half is not most.
+    own = [
+        row | {"question": f"{row['question']}'", "answer": row["prediction"]}
+        for row in predicted(6)
+    ]
+    assert read_log(write(path, predicted(6) + own)).answer.shape == (12, 6)
+    with pytest.raises(InputError, match="in 7 of 13 questions"):
+        read_log(write(path, predicted(7) + own))
+    # Nor are samples gold answers of which some differ, however they are marked.
+    mixed = predicted(8)
+    for row in mixed[5::6]:
+        row["answer"] = "other"
+    assert read_log(write(path, mixed)).answer.shape == (8, 6)
