@@ -51,14 +51,15 @@ def graded(
     Raises:
         InputError: a cell that cannot be used, or whole solutions where answers must be.
     """
-    texts = rows.parsed("answer", _answer)
+    texts = rows.parsed("answer", _answer if reader is None else _text)
     if reader is not None:
         texts = _concluded(texts, rows.notes)
     depths = 0 if probed is None else len(probed.depths)
     # All answers of a sample, the natural one first: equal ones get equal numbers.
     every = [[text] for text in texts]
     if probed is not None:
-        every = [[text, *forced] for text, forced in zip(texts, probed.answers, strict=True)]
+        tidy = _stripped if reader is None else list
+        every = [[t, *tidy(forced)] for t, forced in zip(texts, probed.answers, strict=True)]
     flat = [text for of_sample in every for text in of_sample]
     owners = np.repeat(questions, depths + 1)
     if "correct" in rows.names and reader is None:
@@ -68,7 +69,7 @@ def graded(
             verdicts |= _verdicts_by_gold(rows, questions, verdicts, pairs)
         correct = np.array([verdicts.get(pair, False) for pair in pairs])
     else:
-        golds = [gold for gold in _golds(rows, questions, needed) for _ in range(depths + 1)]
+        golds = [gold for gold in _golds(rows, questions, _gold) for _ in range(depths + 1)]
         if reader is not None:
             flat, golds = canonicalized(reader, owners.tolist(), flat, golds, rows.solutions)
         else:
@@ -90,7 +91,7 @@ def _verdicts(
     judged = list(zip(questions, texts, rows.parsed("correct", as_truth), strict=True))
     if probed is not None and probed.judged:
         numbers = dict(zip(rows.parsed("question", str), questions, strict=True))
-        judged = [(numbers[name], text, is_right) for name, text, is_right in probed.judged]
+        judged = [(numbers[name], _answer(text), said) for name, text, said in probed.judged]
     marks: dict[tuple[int, str | None], list[bool]] = {}
     blank = 0
     for question, text, is_right in judged:
@@ -244,8 +245,21 @@ def _check_spellings(rows: LogRows, right: Mapping[tuple[int, str | None], int])
         )
 
 
-def _answer(cell: object) -> str | None:
+def _text(cell: object) -> str | None:
     return None if is_blank(cell) else as_text(cell)
+
+
+def _answer(cell: object) -> str | None:
+    """An answer that is compared as it is, without white space at its ends."""
+    return _stripped([_text(cell)])[0]
+
+
+def _gold(cell: object) -> str:
+    return needed(cell).strip()
+
+
+def _stripped(texts: Iterable[str | None]) -> list[str | None]:
+    return [None if text is None else text.strip() for text in texts]
 
 
 def _concluded(texts: Sequence[str | None], notes: list[str]) -> list[str | None]:

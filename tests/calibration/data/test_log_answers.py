@@ -60,3 +60,50 @@ def test_a_few_answers_marked_both_ways_are_a_graders_errors(tmp_path: Path) -> 
     for row in mixed[5::6]:
         row["answer"] = "other"
     assert read_log(write(path, mixed)).answer.shape == (8, 6)
+
+
+def answers_of(path: Path, rows: list[dict[str, Any]], **how: Any) -> list[list[int]]:
+    """The answers of each question, sorted: their order is shuffled."""
+    return sorted(sorted(row) for row in read_log(write(path, rows), **how).answer.tolist())
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize("gold", ["42", " 42\n"])
+def test_white_space_at_the_ends_of_answers_is_ignored(
+    tmp_path: Path, suffix: str, gold: str
+) -> None:
+    path = tmp_path / f"log.{suffix}"
+    texts = [" 42", "42", "42\n", "7", "7 ", "4 2", " true", " "]
+    rows = [{"question": "q", "answer": text, "gold": gold} for text in texts]
+    assert answers_of(path, rows) == [[-1, 0, 0, 0, 1, 1, 2, 3]]
+    # One gold answer, however it is written in each row.
+    chosen = {"columns": {"question": "question"}}
+    spaced = [row | {"gold": f"{' ' * n}42"} for n, row in enumerate(rows)]
+    assert answers_of(path, spaced, **chosen) == [[-1, 0, 0, 0, 1, 1, 2, 3]]
+    # Graded by the log, wrong ones vote together, and right ones have one spelling.
+    graded = [{**row, "correct": row["answer"].strip() == "42"} for row in rows]
+    log = read_log(write(path, graded))
+    assert sorted(log.answer[0].tolist()) == [-1, 0, 0, 0, 1, 1, 2, 3]
+    assert log.notes == ()
+
+
+def test_white_space_at_the_ends_of_forced_answers_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"question": "q", "answer": " 42" if n else "7", "gold": "42 ", "tokens": 30}
+        | {"probe_every": 10, "probes": ["7 ", "42\n"]}
+        for n in range(4)
+    ]
+    for changed in (rows, [row | {"correct": row["answer"] != "7"} for row in rows]):
+        thoughts = read_log(write(path, changed)).thoughts
+        assert thoughts is not None
+        assert thoughts.forced.tolist() == [[[1, 0]] * 4]
+    capped = [
+        {"question": "q", "sample": n // 2, "tokens": 20 + 20 * (n % 2), "gold": "42"}
+        | {"thinking_tokens": None if n % 2 else 20, "answer": "42" if n % 2 else " 42 "}
+        | {"correct": True}
+        for n in range(8)
+    ]
+    thoughts = read_log(write(path, capped)).thoughts
+    assert thoughts is not None
+    assert thoughts.forced.tolist() == [[[0]] * 4]
