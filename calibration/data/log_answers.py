@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from calibration.data.answer_codes import answer_codes, text_codes
 from calibration.data.cells import as_text, as_truth, is_blank
-from calibration.data.grading import canonicalized
+from calibration.data.grading import answer_reader, are_solutions, canonicalized
 from calibration.data.log_rows import NO_VOTES, LogRows
 from calibration.data.log_thoughts import Probed
 from runtime.answers import Answers
@@ -52,15 +52,14 @@ def graded(
         InputError: a cell that cannot be used, or whole solutions where answers must be.
     """
     texts = rows.parsed("answer", _answer if reader is None else _text)
-    if reader is not None:
-        texts = _concluded(texts, rows.notes)
+    forced = [[] for _ in texts] if probed is None else probed.answers
+    if reader is None:
+        forced = [_stripped(each) for each in forced]
+    else:
+        texts, forced = _read(rows, reader, texts, forced)
     depths = 0 if probed is None else len(probed.depths)
     # All answers of a sample, the natural one first: equal ones get equal numbers.
-    every = [[text] for text in texts]
-    if probed is not None:
-        tidy = _stripped if reader is None else list
-        every = [[t, *tidy(forced)] for t, forced in zip(texts, probed.answers, strict=True)]
-    flat = [text for of_sample in every for text in of_sample]
+    flat = [each for text, others in zip(texts, forced, strict=True) for each in (text, *others)]
     owners = np.repeat(questions, depths + 1)
     if "correct" in rows.names and reader is None:
         verdicts = _verdicts(rows, questions.tolist(), texts, probed)
@@ -71,7 +70,7 @@ def graded(
     else:
         golds = [gold for gold in _golds(rows, questions, _gold) for _ in range(depths + 1)]
         if reader is not None:
-            flat, golds = canonicalized(reader, owners.tolist(), flat, golds, rows.solutions)
+            flat, golds = canonicalized(reader, owners.tolist(), flat, golds)
         else:
             flat = [None if text is None else TRUTHS.get(text, text) for text in flat]
             golds = [TRUTHS.get(gold, gold) for gold in golds]
@@ -260,6 +259,37 @@ def _gold(cell: object) -> str:
 
 def _stripped(texts: Iterable[str | None]) -> list[str | None]:
     return [None if text is None else text.strip() for text in texts]
+
+
+def _read(
+    rows: LogRows,
+    reader: Answers,
+    texts: Sequence[str | None],
+    forced: Sequence[Sequence[str | None]],
+) -> tuple[list[str | None], list[list[str | None]]]:
+    """The answers in the texts of a log, and in those forced in mid-thought, of each sample.
+
+    Args:
+        rows: the rows; notes are added on texts without an answer.
+        reader: reads answers.
+        texts: of each sample, its answer or whole solution; None where there is none.
+        forced: of each sample, those of every depth.
+    """
+    texts = _concluded(texts, rows.notes)
+    solutions = rows.solutions or are_solutions(reader, texts)
+    read = answer_reader(reader, solutions)
+    answers = [read(text) for text in texts]
+    if solutions and not rows.solutions:
+        given = sum(text is not None for text in texts)
+        found = sum(answer is not None for answer in answers)
+        rows.notes.append(
+            f"answers were read out of the whole solutions in {rows.names['answer']!r}: "
+            f"{given - found} of {given} have none"
+        )
+    # Under caps on thinking tokens they are rows of the same column. Probes are bare answers.
+    if "probes" in rows.names:
+        read = answer_reader(reader, solutions=False)
+    return answers, [[read(text) for text in each] for each in forced]
 
 
 def _concluded(texts: Sequence[str | None], notes: list[str]) -> list[str | None]:

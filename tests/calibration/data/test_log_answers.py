@@ -107,3 +107,59 @@ def test_white_space_at_the_ends_of_forced_answers_is_ignored(tmp_path: Path) ->
     thoughts = read_log(write(path, capped)).thoughts
     assert thoughts is not None
     assert thoughts.forced.tolist() == [[[0]] * 4]
+
+
+SOLUTIONS = [
+    "It is 6 times 7,\nso we get 42.",
+    r"So \boxed{42}",
+    "Six sevens.\n#### 42",
+    "We add.\nThe answer is 7.",
+    "Let me see.\nI do not know.",
+    "The answer is 42.",
+]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_answers_are_read_out_of_a_column_of_whole_solutions(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"log.{suffix}"
+    rows = [{"question": "q", "answer": text, "gold": "42"} for text in [*SOLUTIONS, None]]
+    log = read_log(write(path, rows), answers="math")
+    assert sorted(log.answer[0].tolist()) == [-1, -1, 0, 0, 0, 0, 1]
+    assert log.notes == (
+        "answers were read out of the whole solutions in 'answer': 1 of 6 have none",
+    )
+    # Half is not most: then all but those with a box or an answer line are bare answers.
+    bare = ["x = 5, y = 6", "6", "42 ", "1, 2\n", "42.0"]
+    mixed = [{"question": "q", "answer": text, "gold": "42"} for text in [*SOLUTIONS[:5], *bare]]
+    half = read_log(write(path, mixed), answers="math")
+    assert sorted(half.answer[0].tolist()) == [0, 0, 0, 0, *range(1, 7)]
+    assert half.notes == ()
+
+
+def test_bare_answers_stay_as_they_are(tmp_path: Path) -> None:
+    texts = ["x = 5, y = 6", "x = 4, y = 6", r"so \boxed{x = 5, y = 6}", "y = 6", "no idea"]
+    rows = [{"question": "q", "answer": text, "gold": "x = 5, y = 6"} for text in texts]
+    assert answers_of(tmp_path / "log.jsonl", rows, answers="math") == [[0, 0, 1, 2, 3]]
+
+
+def test_probes_are_bare_answers_beside_whole_solutions(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"question": "q", "answer": "Solved.\nSo $x = 5, y = 6$.", "gold": "x = 5, y = 6"}
+        | {"tokens": 30, "probe_every": 10, "probes": ["x = 4, y = 6", "x = 5, y = 6"]}
+        for _ in range(4)
+    ]
+    path = tmp_path / "log.jsonl"
+    thoughts = read_log(write(path, rows), answers="math").thoughts
+    assert thoughts is not None
+    assert thoughts.answer.tolist() == [[0] * 4]
+    assert thoughts.forced.tolist() == [[[1, 0]] * 4]
+    # Under caps, they are rows of the same column.
+    capped = [
+        {"question": "q", "sample": n // 2, "tokens": 20 + 20 * (n % 2), "gold": "7"}
+        | {"thinking_tokens": None if n % 2 else 20}
+        | {"answer": "Solved.\nIt is 7." if n % 2 else "Cut off.\nPerhaps 7."}
+        for n in range(8)
+    ]
+    thoughts = read_log(write(path, capped), answers="math").thoughts
+    assert thoughts is not None
+    assert thoughts.forced.tolist() == [[[0]] * 4]

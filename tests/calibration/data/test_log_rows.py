@@ -488,11 +488,11 @@ def test_a_row_may_hold_all_samples_of_a_question(tmp_path: Path) -> None:
     names |= {"score": "scores", "tokens": "completion_tokens"}
     for suffix in ("jsonl", "parquet"):
         log = logged(tmp_path / f"log.{suffix}", rows, columns=names, answers="math")
-        assert answers_of(log) == [[0, 0, 1, 2]] * 3
+        assert answers_of(log) == [[-1, 0, 0, 1]] * 3
         assert log.tokens is not None
         last = log.scores.values["scores.last"]
         drawn = zip(log.answer[0].tolist(), last[0].tolist(), log.tokens[0].tolist(), strict=True)
-        assert set(drawn) == {(0, 0.9, 11), (0, 0.8, 12), (1, 0.2, 13), (2, 0.5, 14)}
+        assert set(drawn) == {(0, 0.9, 11), (0, 0.8, 12), (1, 0.2, 13), (-1, 0.5, 14)}
     rows[1]["scores"] = [[0.1]]
     with pytest.raises(InputError, match=r"line 2: .*its 'scores' must be a list of 4"):
         logged(tmp_path / "log.jsonl", rows, columns=names, answers="math")
