@@ -1,42 +1,64 @@
 """Logged answers, read and compared by an answer reader: equal answers become equal strings.
 
-A logged answer is usually a bare answer, sometimes a whole solution. Under ``math`` a text with a
-box or a ``####`` line is read as a solution, and any other is kept as it is: a reader of solutions
-would keep only the last part of the bare answer ``x = 5, y = 6``. Under a pattern or a Python file
-a text is replaced by the answer that is found in it, if any.
+A logged answer is usually a bare answer, sometimes a whole solution. Under ``math`` the column as a
+whole tells: among whole solutions each text is read as one, and may have no answer. Among bare
+answers a text with a box or a ``####`` line is read as a solution, and any other is kept as it is:
+a reader of solutions would keep only the last part of the bare answer ``x = 5, y = 6``. Under a
+pattern or a Python file a text is replaced by the answer that is found in it, if any.
 """
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 from runtime.answers import Answers, MathAnswers, answer_line, last_boxed
 
 
+def are_solutions(answers: Answers, texts: Iterable[str | None]) -> bool:
+    """Whether the texts of a column are whole solutions, and not bare answers.
+
+    Most of the given ones then have several lines, a box or an answer line. Only ``math`` reads the
+    two in different ways.
+    """
+    if not isinstance(answers, MathAnswers):
+        return False
+    given = [text.strip() for text in texts if text is not None]
+    return 2 * sum(map(_is_solution, given)) > len(given)
+
+
+def answer_reader(answers: Answers, solutions: bool) -> Callable[[str | None], str | None]:
+    """What finds the answer in a logged text, reading each distinct text once.
+
+    Args:
+        answers: how solutions are read.
+        solutions: whether every text is a whole solution; one in which no answer is found has none.
+    """
+
+    @cache
+    def read(text: str | None) -> str | None:
+        if text is None:
+            return None
+        return answers.extract(text) if solutions else _read(answers, text)
+
+    return read
+
+
 def canonicalized(
-    answers: Answers,
-    questions: Sequence[int],
-    texts: Sequence[str | None],
-    golds: Sequence[str],
-    solutions: bool = False,
+    answers: Answers, questions: Sequence[int], given: Sequence[str | None], golds: Sequence[str]
 ) -> tuple[list[str | None], list[str]]:
     """Answers and gold answers; equal answers to a question become equal strings.
 
-    Each distinct text is read once, and each distinct answer to a question compared once.
+    Each distinct answer to a question is compared once.
 
     Args:
-        answers: reads and compares answers.
+        answers: compares answers, and reads the gold ones.
         questions: the question of each sample.
-        texts: logged answers; None where there is none.
-        golds: gold answers; equal within a question.
-        solutions: whether every text is a whole solution; one in which no answer is found has none.
+        given: answers as `answer_reader` finds them; None where there is none.
+        golds: logged gold answers; equal within a question.
 
     Returns:
-        The texts and the gold answers, in the same order.
+        The answers and the gold answers, in the same order.
     """
-    read = answers.extract if solutions else partial(_read, answers)
-    found = {text: read(text) for text in dict.fromkeys(texts) if text is not None}
     right = {gold: _read(answers, gold) for gold in dict.fromkeys(golds)}
-    given = [None if text is None else found[text] for text in texts]
     answers_of: dict[int, dict[str, None]] = {}
     for question, answer, gold in zip(questions, given, golds, strict=True):
         distinct = answers_of.setdefault(question, {right[gold]: None})
@@ -57,7 +79,16 @@ def canonicalized(
 
 
 def _read(answers: Answers, text: str) -> str:
-    """The answer in a logged text."""
-    if isinstance(answers, MathAnswers) and (last_boxed(text) or answer_line(text)) is None:
+    """The answer in a text that may be a bare one."""
+    if isinstance(answers, MathAnswers) and not _marks_answer(text):
         return text
     return answers.extract(text) or text
+
+
+def _is_solution(text: str) -> bool:
+    return "\n" in text or _marks_answer(text)
+
+
+def _marks_answer(text: str) -> bool:
+    """Whether a text has a box or an answer line."""
+    return (last_boxed(text) or answer_line(text)) is not None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from calibration.data.answer_codes import answer_codes, text_codes
 from calibration.data.cells import as_text, as_truth, is_blank
-from calibration.data.grading import canonicalized
+from calibration.data.grading import answer_reader, are_solutions, canonicalized
 from calibration.data.log_rows import NO_VOTES, LogRows
 from calibration.data.log_thoughts import Probed
 from runtime.answers import Answers
@@ -20,7 +20,7 @@ TRUTHS = {"True": "true", "False": "false"}
 
 # Questions with both a right and a wrong sample from which on two answers in the whole log, one of
 # them always right, are no coincidence: of questions to be answered by yes or no, all of as many
-# have the same answer once in 16 logs.
+# have the same answer once in 16 logs. Nor is one answer to each, in right and wrong samples alike.
 FEW = 5
 
 Gold = TypeVar("Gold", str, str | None)
@@ -51,15 +51,15 @@ def graded(
     Raises:
         InputError: a cell that cannot be used, or whole solutions where answers must be.
     """
-    texts = rows.parsed("answer", _answer)
-    if reader is not None:
-        texts = _concluded(texts, rows.notes)
+    texts = rows.parsed("answer", _answer if reader is None else _text)
+    forced = [[] for _ in texts] if probed is None else probed.answers
+    if reader is None:
+        forced = [_stripped(each) for each in forced]
+    else:
+        texts, forced = _read(rows, reader, texts, forced)
     depths = 0 if probed is None else len(probed.depths)
     # All answers of a sample, the natural one first: equal ones get equal numbers.
-    every = [[text] for text in texts]
-    if probed is not None:
-        every = [[text, *forced] for text, forced in zip(texts, probed.answers, strict=True)]
-    flat = [text for of_sample in every for text in of_sample]
+    flat = [each for text, others in zip(texts, forced, strict=True) for each in (text, *others)]
     owners = np.repeat(questions, depths + 1)
     if "correct" in rows.names and reader is None:
         verdicts = _verdicts(rows, questions.tolist(), texts, probed)
@@ -68,9 +68,9 @@ def graded(
             verdicts |= _verdicts_by_gold(rows, questions, verdicts, pairs)
         correct = np.array([verdicts.get(pair, False) for pair in pairs])
     else:
-        golds = [gold for gold in _golds(rows, questions, needed) for _ in range(depths + 1)]
+        golds = [gold for gold in _golds(rows, questions, _gold) for _ in range(depths + 1)]
         if reader is not None:
-            flat, golds = canonicalized(reader, owners.tolist(), flat, golds, rows.solutions)
+            flat, golds = canonicalized(reader, owners.tolist(), flat, golds)
         else:
             flat = [None if text is None else TRUTHS.get(text, text) for text in flat]
             golds = [TRUTHS.get(gold, gold) for gold in golds]
@@ -85,12 +85,12 @@ def _verdicts(
     """Whether each answer of a row to its question is correct: most of its rows say so.
 
     Raises:
-        InputError: as `_check_verdicts` and `_check_spellings`.
+        InputError: as `_check_not_gold`, `_check_verdicts` and `_check_spellings`.
     """
     judged = list(zip(questions, texts, rows.parsed("correct", as_truth), strict=True))
     if probed is not None and probed.judged:
         numbers = dict(zip(rows.parsed("question", str), questions, strict=True))
-        judged = [(numbers[name], text, is_right) for name, text, is_right in probed.judged]
+        judged = [(numbers[name], _answer(text), said) for name, text, said in probed.judged]
     marks: dict[tuple[int, str | None], list[bool]] = {}
     blank = 0
     for question, text, is_right in judged:
@@ -98,6 +98,7 @@ def _verdicts(
             blank += is_right
         else:
             marks.setdefault((question, text), []).append(is_right)
+    _check_not_gold(rows, marks)
     _check_verdicts(rows, marks)
     if blank:
         rows.notes.append(f"{blank} rows marked correct have no answer: they count as wrong")
@@ -109,6 +110,37 @@ def _verdicts(
     verdicts = {pair: 2 * sum(each) > len(each) for pair, each in marks.items()}
     _check_spellings(rows, {pair: len(marks[pair]) for pair in marks if verdicts[pair]})
     return verdicts
+
+
+def _check_not_gold(rows: LogRows, marks: Mapping[tuple[int, str | None], list[bool]]) -> None:
+    """Check that answers are those of the samples, not the gold answer of each question.
+
+    Args:
+        rows: the rows.
+        marks: what the rows of each answer to a question say of it.
+
+    Raises:
+        InputError: most questions with right and wrong samples have one answer in all of them, and
+            several do.
+    """
+    of: dict[int, list[list[bool]]] = {}
+    for (question, _), each in marks.items():
+        of.setdefault(question, []).append(each)
+    both = [
+        said for said in of.values() if {mark for each in said for mark in each} == {True, False}
+    ]
+    alike = sum(len(said) == 1 for said in both)
+    if alike < FEW or 2 * alike <= len(both):
+        return
+    name = rows.names["answer"]
+    raise InputError(
+        "columns",
+        f"answer={name}",
+        f"in {alike} of {len(both)} questions of {rows.rows.source} that have correct and wrong "
+        "samples it is the same in all of them, so it looks like the gold answer: map the samples' "
+        f"own answers, which they vote by, --columns answer=NAME"
+        + ("" if "gold" in rows.names else f",gold={name}"),
+    )
 
 
 def _check_verdicts(rows: LogRows, marks: Mapping[tuple[int, str | None], list[bool]]) -> None:
@@ -212,8 +244,52 @@ def _check_spellings(rows: LogRows, right: Mapping[tuple[int, str | None], int])
         )
 
 
-def _answer(cell: object) -> str | None:
+def _text(cell: object) -> str | None:
     return None if is_blank(cell) else as_text(cell)
+
+
+def _answer(cell: object) -> str | None:
+    """An answer that is compared as it is, without white space at its ends."""
+    return _stripped([_text(cell)])[0]
+
+
+def _gold(cell: object) -> str:
+    return needed(cell).strip()
+
+
+def _stripped(texts: Iterable[str | None]) -> list[str | None]:
+    return [None if text is None else text.strip() for text in texts]
+
+
+def _read(
+    rows: LogRows,
+    reader: Answers,
+    texts: Sequence[str | None],
+    forced: Sequence[Sequence[str | None]],
+) -> tuple[list[str | None], list[list[str | None]]]:
+    """The answers in the texts of a log, and in those forced in mid-thought, of each sample.
+
+    Args:
+        rows: the rows; notes are added on texts without an answer.
+        reader: reads answers.
+        texts: of each sample, its answer or whole solution; None where there is none.
+        forced: of each sample, those of every depth.
+    """
+    texts = _concluded(texts, rows.notes)
+    solutions = rows.solutions or are_solutions(reader, texts)
+    read = answer_reader(reader, solutions)
+    answers = [read(text) for text in texts]
+    if solutions and not rows.solutions:
+        given = sum(text is not None for text in texts)
+        found = sum(answer is not None for answer in answers)
+        rows.notes.append(
+            f"answers were read out of the whole solutions in {rows.names['answer']!r}: "
+            f"{given - found} of {given} have none"
+        )
+    # Under caps on thinking tokens they are rows of the same column. Probes are bare answers.
+    if "probes" in rows.names:
+        read = answer_reader(reader, solutions=False)
+    return answers, [[read(text) for text in each] for each in forced]
 
 
 def _concluded(texts: Sequence[str | None], notes: list[str]) -> list[str | None]:

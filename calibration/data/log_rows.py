@@ -257,18 +257,27 @@ def _samples(log: LogRows, number: int, row: Mapping[str, object]) -> Iterator[S
     if not isinstance(answers, list):
         yield list(cells.values())
         return
+    lists: dict[str, list[object]] = {}
     for ours, cell in cells.items():
-        if _kind(ours) not in OF_SAMPLES:
+        if _kind(ours) not in OF_SAMPLES or _is_of_row(log, ours, cell):
             continue
         if not isinstance(cell, list) or len(cell) != len(answers):
             raise log.refusal(
                 number, ours, cell, f"must be a list of {len(answers)}, as answers are"
             )
+        lists[ours] = cell
     for place in range(len(answers)):
-        yield [
-            cell[place] if _kind(ours) in OF_SAMPLES and isinstance(cell, list) else cell
-            for ours, cell in cells.items()
-        ]
+        yield [lists[ours][place] if ours in lists else cell for ours, cell in cells.items()]
+
+
+def _is_of_row(log: LogRows, ours: str, cell: object) -> bool:
+    """Whether a cell may be a row's own where other columns list all samples of a question.
+
+    Samples may have ended alike. Their numbers are not read where each has one row.
+    """
+    if ours == "sample":
+        return "thinking_tokens" not in log.names
+    return ours == "finished" and not isinstance(cell, list)
 
 
 def _check_model(log: LogRows) -> None:

@@ -17,6 +17,11 @@ from runtime.verifiers.base import Aggregation, aggregate, all_aggregations
 # taken for one of probabilities with errors in it.
 LOGITS_SHARE = 0.5
 
+# A score of two levels that agrees with correctness in more than this share of the answers, and of
+# the right and of the wrong ones each in more than the second, is the grade itself. The second
+# spares verifiers of logs in which nearly all answers are wrong, as they say of nearly all.
+GRADE_AGREEMENT, GRADE_AGREEMENT_EACH = 0.98, 0.9
+
 
 # Aggregations that columns of other programs have in their names' endings.
 ENDINGS: Mapping[str, Aggregation] = {
@@ -117,6 +122,44 @@ def read_scores(
             f"{rows.rows.source} has no lists of step scores; leave it out",
         )
     return LoggedScores(values, tuple(log_odds))
+
+
+def check_no_grades(
+    rows: LogRows, scores: LoggedScores, answered: NDArray[np.bool_], correct: NDArray[np.bool_]
+) -> None:
+    """Check that no score is the grade of its sample, such as the reward of a rule-based grader.
+
+    Args:
+        rows: the log.
+        scores: its scores, one value per row.
+        answered: whether each row has an answer.
+        correct: whether each row is correct.
+
+    Raises:
+        InputError: one has two levels among the answers, and they say which of these are correct.
+    """
+    right = correct[answered]
+    for column in rows.scores:
+        source = rows.names[column]
+        for name, values in scores.values.items():
+            if name != source and not name.startswith(f"{source}."):
+                continue
+            levels = np.unique(values[answered])
+            if len(levels) != 2 or right.all() or not right.any():
+                continue
+            agrees = (values[answered] == levels[1]) == right
+            share, each = agrees.mean(), min(agrees[right].mean(), agrees[~right].mean())
+            if share > GRADE_AGREEMENT and each > GRADE_AGREEMENT_EACH:
+                grade = set(levels.tolist()) == {0.0, 1.0} and "correct" not in rows.names
+                raise InputError(
+                    "columns",
+                    f"score={source}",
+                    f"it says what the grade says, which nobody knows when serving: in {share:.1%} "
+                    f"of the answers of {rows.rows.source} it is {levels[1]:g} if they are correct "
+                    f"and {levels[0]:g} if not. It is no verifier's score: "
+                    + (f"map it as correct={source}, or " if grade else "")
+                    + "leave it out, of the file and of --columns",
+                )
 
 
 def _scored(

@@ -18,7 +18,7 @@ from calibration.data.cells import as_logprob, as_tokens, as_truth
 from calibration.data.log_answers import graded, needed
 from calibration.data.log_names import read_aliases
 from calibration.data.log_rows import LogRows, read_log_rows
-from calibration.data.log_scores import LoggedScores, read_scores
+from calibration.data.log_scores import LoggedScores, check_no_grades, read_scores
 from calibration.data.log_thoughts import Probed, read_thoughts
 from calibration.data.questions import MIN_PROMPTS
 from calibration.data.thoughts import DirectAnswers, Thoughts
@@ -158,8 +158,8 @@ def read_log(
     Raises:
         InputError: no such source or column, no rows, a cell that cannot be used (the message
             names its row), samples of several models, one text under several numbers, several
-            texts or gold answers under one, a setting that does not apply to the log, or too few
-            samples per question.
+            texts or gold answers under one, a score that is the grade, a setting that does not
+            apply to the log, or too few samples per question.
     """
     source, where = str(source), where or {}
     chosen = {
@@ -186,6 +186,7 @@ def read_log(
     }
     answer, forced = graded(rows, questions, probed, reader)
     scores = read_scores(rows, answer != UNANSWERED, aggregation, logits)
+    check_no_grades(rows, scores, answer != UNANSWERED, answer == CORRECT)
     place, counts = _places(source, questions)
     sampled = np.arange(place.shape[1]) < counts[:, None]
     placed = {name: np.where(sampled, v[place], v.dtype.type(0)) for name, v in logged.items()}

@@ -488,14 +488,38 @@ def test_a_row_may_hold_all_samples_of_a_question(tmp_path: Path) -> None:
     names |= {"score": "scores", "tokens": "completion_tokens"}
     for suffix in ("jsonl", "parquet"):
         log = logged(tmp_path / f"log.{suffix}", rows, columns=names, answers="math")
-        assert answers_of(log) == [[0, 0, 1, 2]] * 3
+        assert answers_of(log) == [[-1, 0, 0, 1]] * 3
         assert log.tokens is not None
         last = log.scores.values["scores.last"]
         drawn = zip(log.answer[0].tolist(), last[0].tolist(), log.tokens[0].tolist(), strict=True)
-        assert set(drawn) == {(0, 0.9, 11), (0, 0.8, 12), (1, 0.2, 13), (2, 0.5, 14)}
+        assert set(drawn) == {(0, 0.9, 11), (0, 0.8, 12), (1, 0.2, 13), (-1, 0.5, 14)}
     rows[1]["scores"] = [[0.1]]
     with pytest.raises(InputError, match=r"line 2: .*its 'scores' must be a list of 4"):
         logged(tmp_path / "log.jsonl", rows, columns=names, answers="math")
+
+
+def test_a_row_of_all_samples_may_have_a_number_and_one_ending(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"q{n}", "sample": 0, "answer": ["1", "1", "2", "3"], "gold": "1"}
+        | {"finished": n > 0}
+        for n in range(3)
+    ]
+    for suffix in ("jsonl", "parquet"):
+        path = tmp_path / f"log.{suffix}"
+        log = logged(path, rows)
+        assert answers_of(log) == [[0, 0, 1, 2]] * 3
+        assert log.finished is not None
+        assert log.finished.tolist() == [[n > 0] * 4 for n in range(3)]
+        renamed = [row | {"sample_index": row["sample"]} for row in rows]
+        assert answers_of(logged(path, renamed)) == [[0, 0, 1, 2]] * 3
+        with pytest.raises(InputError, match=r"its 'finished' must be a list of 4"):
+            logged(path, [row | {"finished": [True]} for row in rows])
+    # Samples of several rows need their numbers, and what a row cannot have as a whole is refused.
+    capped = [row | {"thinking_tokens": [None] * 4, "tokens": [9] * 4} for row in rows]
+    with pytest.raises(InputError, match=r"its 'sample' must be a list of 4"):
+        logged(tmp_path / "log.jsonl", capped)
+    with pytest.raises(InputError, match=r"its 'tokens' must be a list of 4"):
+        logged(tmp_path / "log.jsonl", [row | {"tokens": 9} for row in rows])
 
 
 SPELLINGS = ["1/2", r"\frac{1}{2}", "0.5", "3", "3.0", None, "no idea", r"so \boxed{\frac12}"]
