@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from io import StringIO
 from typing import Any
 
 import httpx
@@ -82,9 +83,14 @@ def engine_of(service: Service) -> Any:
     return service.ready().models.engine
 
 
+def unread_log() -> ServerLog:
+    """A log that no test reads: a server may outlive the test whose stderr it would write to."""
+    return ServerLog(stream=StringIO())
+
+
 def client_of(service: Service) -> httpx.AsyncClient:
     """A client of the application itself, without a socket."""
-    app = create_app(service.settings, service, ServerLog())
+    app = create_app(service.settings, service, unread_log())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server")
 
 
@@ -112,7 +118,7 @@ def chunks_of(response: httpx.Response) -> list[dict[str, Any]]:
 @asynccontextmanager
 async def listening_on(service: Service) -> AsyncIterator[int]:
     """The service behind a real socket, in the running event loop; yields the port."""
-    log = ServerLog()
+    log = unread_log()
     reloader = Reloader(service.settings, service.policies, clearly_worse, log)
     app = create_app(service.settings, service, log, reloader)
     with listening(service.settings) as listener:

@@ -9,15 +9,14 @@ import schemathesis
 from benchmarks.testbed.paths import ARTIFACT
 from runtime.artifact import Artifact
 from runtime.server.app import create_app
-from runtime.server.logs import ServerLog
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
-from tests.support.serving import Api, Apis
+from tests.support.serving import Api, Apis, unread_log
 
 pytestmark = pytest.mark.slow
 
 SETTINGS = ServeSettings(artifact=ARTIFACT)
-DOCUMENT = create_app(SETTINGS, Service(SETTINGS, Artifact.load(ARTIFACT)), ServerLog()).openapi()
+DOCUMENT = create_app(SETTINGS, Service(SETTINGS, Artifact.load(ARTIFACT)), unread_log()).openapi()
 CONFIG = schemathesis.Config.from_dict(
     {
         "generation": {"max-examples": 30, "deterministic": True, "database": "none"},

@@ -10,7 +10,6 @@ from openai import APIError, AsyncOpenAI
 from runtime.models import Models
 from runtime.server import events
 from runtime.server.app import create_app
-from runtime.server.logs import ServerLog
 from runtime.server.service import Service
 from tests.support.running import Run
 from tests.support.serving import (
@@ -23,6 +22,7 @@ from tests.support.serving import (
     engine_of,
     has_stopped,
     service_of,
+    unread_log,
 )
 from tests.support.waiting import eventually_in_loop
 
@@ -33,7 +33,7 @@ def service(transformers_models: Models) -> Any:
 
 
 def openai_of(service: Service) -> Any:
-    transport = httpx.ASGITransport(create_app(service.settings, service, ServerLog()))
+    transport = httpx.ASGITransport(create_app(service.settings, service, unread_log()))
     client = httpx.AsyncClient(transport=transport)
     return AsyncOpenAI(base_url="http://server/v1", api_key="none", http_client=client)
 
