@@ -22,7 +22,7 @@ from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.ways import Way
 from calibration.report.summarise import cheapest_by, summarise
 from calibration.report.summary import Summary
-from calibration.settings import check_tables
+from calibration.settings import check_budgets, check_tables
 from predictors.scoring import Scoring
 from runtime.artifact import LOG_VERIFIER, LOGGED_FIGURES, QUESTIONS, FittedPolicy
 from runtime.settings import Settings
@@ -89,6 +89,19 @@ class FittedLog:
         )
 
 
+def budgets_within(log: Log, budgets: Sequence[int]) -> list[int]:
+    """The budgets that a log has samples for.
+
+    Raises:
+        InputError: there are none, or one is below 1.
+    """
+    check_budgets(budgets)
+    within = [budget for budget in budgets if budget <= log.window]
+    if not within:
+        raise InputError("budgets", list(budgets), f"the log has {log.window} samples per question")
+    return within
+
+
 def calibrate_from_logs(
     log: Log,
     out: Path,
@@ -116,9 +129,7 @@ def calibrate_from_logs(
         InputError: unusable input; nothing is left behind.
     """
     _check_pilots(pilots)
-    within = [budget for budget in budgets if budget <= log.window]
-    if budgets and not within:
-        raise InputError("budgets", list(budgets), f"the log has {log.window} samples per question")
+    within = budgets_within(log, budgets)
     check_tables(out, within, pilots, n_bins, len(log.answer))
     fitted = fit_log(log, budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs)
     summary = fitted.summary(_warnings(log, fitted.replay, budgets, within))

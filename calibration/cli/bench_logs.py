@@ -17,12 +17,12 @@ from calibration.cli.calibrate_options import TableOptions
 from calibration.cli.log_options import LogOptions
 from calibration.cli.options import numbers
 from calibration.data.sample_log import Log
+from calibration.from_logs import budgets_within
 from calibration.progress import console, progress
 from calibration.report.bench_result import BenchResult
 from calibration.report.methods import leading_way
 from calibration.report.provenance import provenance
 from calibration.report.words import count
-from calibration.settings import check_budgets
 from calibration.unseen import few_prompts, unseen_questions
 from runtime.artifact import FittedPolicy
 from runtime.verifiers.base import Aggregation
@@ -110,11 +110,7 @@ def _split(
     log: Log, share: float, seeds: Sequence[int], budgets: Sequence[int], n_jobs: int
 ) -> LogFindings:
     tables = TableOptions()
-    wanted = budgets or numbers("budgets", tables.budgets)
-    check_budgets(wanted)
-    within = [budget for budget in wanted if budget <= log.window]
-    if not within:
-        raise InputError("budgets", budgets, f"the log has {log.window} samples per question")
+    within = budgets_within(log, budgets or numbers("budgets", tables.budgets))
     # Tables without pilots would read the prompt alone: a log's prompts are not read.
     pilots = [count for count in tables.pilots_within(within) if count]
     check_share(share, len(log.answer))

@@ -40,6 +40,11 @@ def as_text(value: object) -> str:
     raise ValueError("must be text, a finite number, true, false or a JSON object")
 
 
+def as_answer(value: object) -> str | None:
+    """A text as `as_text` has it; None where the cell is blank."""
+    return None if is_blank(value) else as_text(value)
+
+
 def as_truth(value: object) -> bool:
     """True or false, 1 or 0, or one of the usual words for them in either case."""
     if isinstance(value, str):

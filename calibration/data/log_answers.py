@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from calibration.data.answer_codes import answer_codes, text_codes
-from calibration.data.cells import as_text, as_truth, is_blank
+from calibration.data.cells import as_answer, as_text, as_truth, is_blank
 from calibration.data.grading import answer_reader, are_solutions, canonicalized
 from calibration.data.log_rows import NO_VOTES, LogRows
 from calibration.data.log_thoughts import Probed
@@ -51,10 +51,10 @@ def graded(
     Raises:
         InputError: a cell that cannot be used, or whole solutions where answers must be.
     """
-    texts = rows.parsed("answer", _answer if reader is None else _text)
+    texts = rows.parsed("answer", _answer if reader is None else as_answer)
     forced = [[] for _ in texts] if probed is None else probed.answers
     if reader is None:
-        forced = [_stripped(each) for each in forced]
+        forced = [[*map(_stripped, each)] for each in forced]
     else:
         texts, forced = _read(rows, reader, texts, forced)
     depths = 0 if probed is None else len(probed.depths)
@@ -244,21 +244,17 @@ def _check_spellings(rows: LogRows, right: Mapping[tuple[int, str | None], int])
         )
 
 
-def _text(cell: object) -> str | None:
-    return None if is_blank(cell) else as_text(cell)
-
-
 def _answer(cell: object) -> str | None:
     """An answer that is compared as it is, without white space at its ends."""
-    return _stripped([_text(cell)])[0]
+    return _stripped(as_answer(cell))
 
 
 def _gold(cell: object) -> str:
     return needed(cell).strip()
 
 
-def _stripped(texts: Iterable[str | None]) -> list[str | None]:
-    return [None if text is None else text.strip() for text in texts]
+def _stripped(text: str | None) -> str | None:
+    return None if text is None else text.strip()
 
 
 def _read(

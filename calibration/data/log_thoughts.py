@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from calibration.data.cells import (
+    as_answer,
     as_logprob,
     as_number,
-    as_text,
     as_tokens,
     as_truth,
     is_blank,
@@ -92,7 +92,7 @@ def _cut_off(rows: LogRows) -> list[bool]:
     """Whether each row was cut off while it was sampled."""
     if "finished" in rows.names:
         return [not ended for ended in rows.parsed("finished", as_truth)]
-    tokens, answers = rows.parsed("tokens", as_tokens), rows.parsed("answer", _answer)
+    tokens, answers = rows.parsed("tokens", as_tokens), rows.parsed("answer", as_answer)
     # What was cut off at a log's limit is longest. Without an answer, another thought is as long by
     # chance alone.
     longest = max(tokens)
@@ -104,7 +104,7 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
     _require(rows, "thinking_tokens", "tokens", "the number of tokens of each row")
     caps = rows.parsed("thinking_tokens", _cap)
     tokens = rows.parsed("tokens", as_tokens)
-    answers = rows.parsed("answer", _answer)
+    answers = rows.parsed("answer", as_answer)
     questions = rows.parsed("question", str)
     names = zip(questions, rows.parsed("sample", str), strict=True)
     of: dict[tuple[str, str], dict[float, int]] = {}
@@ -270,11 +270,7 @@ def _cap(cell: object) -> float:
     return float(_depth(cell))
 
 
-def _answer(cell: object) -> str | None:
-    return None if is_blank(cell) else as_text(cell)
-
-
 def _answers(cell: object) -> list[str | None]:
     if not isinstance(cell, list):
         raise ValueError("must be a list of answers")
-    return [_answer(each) for each in cell]
+    return [as_answer(each) for each in cell]
