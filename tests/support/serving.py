@@ -83,14 +83,23 @@ def engine_of(service: Service) -> Any:
     return service.ready().models.engine
 
 
-def unread_log() -> ServerLog:
-    """A log that no test reads: a server may outlive the test whose stderr it would write to."""
-    return ServerLog(stream=StringIO())
+def log_to(stream: StringIO | None = None) -> ServerLog:
+    """A server's log, never in stderr: a server may outlive the test whose stderr that is.
+
+    Args:
+        stream: where to write; None for a log that nobody reads.
+    """
+    return ServerLog(stream=stream or StringIO())
 
 
-def client_of(service: Service) -> httpx.AsyncClient:
+def logged(stream: StringIO) -> list[dict[str, Any]]:
+    """The lines of a server's log."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def client_of(service: Service, log: StringIO | None = None) -> httpx.AsyncClient:
     """A client of the application itself, without a socket."""
-    app = create_app(service.settings, service, unread_log())
+    app = create_app(service.settings, service, log_to(log))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server")
 
 
@@ -116,11 +125,11 @@ def chunks_of(response: httpx.Response) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def listening_on(service: Service) -> AsyncIterator[int]:
+async def listening_on(service: Service, log: StringIO | None = None) -> AsyncIterator[int]:
     """The service behind a real socket, in the running event loop; yields the port."""
-    log = unread_log()
-    reloader = Reloader(service.settings, service.policies, clearly_worse, log)
-    app = create_app(service.settings, service, log, reloader)
+    server_log = log_to(log)
+    reloader = Reloader(service.settings, service.policies, clearly_worse, server_log)
+    app = create_app(service.settings, service, server_log, reloader)
     with listening(service.settings) as listener:
         async with http_server(app, listener) as port:
             yield port
@@ -161,11 +170,13 @@ class Api:
         port: on loopback.
         service: what it serves.
         thread: runs its event loop.
+        log: what the server has logged, for `logged`.
     """
 
     port: int
     service: Service
     thread: LoopThread
+    log: StringIO
 
     @property
     def url(self) -> str:
@@ -178,6 +189,14 @@ class Api:
     def has_stopped(self) -> bool:
         """Whether nothing is being worked on, and nothing begins."""
         return self.thread.run(has_stopped(self.service))
+
+
+@contextmanager
+def api_of(service: Service, thread: LoopThread) -> Iterator[Api]:
+    """The service behind a real socket, in the thread's event loop."""
+    log = StringIO()
+    with thread.entered(listening_on(service, log)) as port:
+        yield Api(port, service, thread, log)
 
 
 class Apis:
@@ -206,8 +225,8 @@ class Apis:
         with recording(service.settings, located, service.metrics) as recorder:
             if recorder is not None:
                 service.record_to(recorder)
-            with self.thread.entered(listening_on(service)) as port:
-                yield Api(port, service, self.thread)
+            with api_of(service, self.thread) as api:
+                yield api
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.thread.run(work)

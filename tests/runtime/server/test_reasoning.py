@@ -1,6 +1,6 @@
 """Thoughts over HTTP: budgets, efforts and switches; `reasoning` apart from the content."""
 
-import json
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from tests.support.serving import (
     chunks_of,
     client_of,
     engine_of,
+    logged,
     service_of,
 )
 from tests.support.thinking import EFFORTFUL, END, SWITCHED, TEMPLATE, thinker, thinking_models
@@ -244,11 +245,12 @@ def test_what_cannot_be_honoured_is_refused(
     assert engine_of(service).begun == begun
 
 
-def test_thinking_tokens_are_counted(run: Run[Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_thinking_tokens_are_counted(run: Run[Any]) -> None:
     service = served()
+    log = StringIO()
 
     async def asked_and_read() -> Any:
-        async with client_of(service) as client:
+        async with client_of(service, log) as client:
             await client.post("/v1/chat/completions", json=chat("?", **ONE))
             return (await client.get("/metrics")).text
 
@@ -256,5 +258,5 @@ def test_thinking_tokens_are_counted(run: Run[Any], capsys: pytest.CaptureFixtur
     (view,) = service.live_store.views()
     assert view.to_full_json(0)["whole"]["receipt"]["thinking_tokens"] == NATURAL
     assert service.live_store.totals()["today"]["thinking_tokens"] == NATURAL
-    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
+    (line,) = logged(log)
     assert line["thinking_tokens"] == NATURAL

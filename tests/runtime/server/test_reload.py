@@ -1,7 +1,6 @@
 """Another artifact for a server that runs: taken, tried on a share of the requests, or refused."""
 
 import asyncio
-import json
 import shutil
 import signal
 from collections import Counter
@@ -20,7 +19,7 @@ from benchmarks.serving.processes import ttc_serve
 from benchmarks.traffic.replacing import artifact_at, expected, replaced_under_load, rewrite
 from runtime.artifact import SETTINGS, TABLE
 from tests.support.cli import invoke
-from tests.support.serving import PROMPTS, Api, Apis, chat
+from tests.support.serving import PROMPTS, Api, Apis, chat, logged
 from tests.support.waiting import eventually, eventually_in_loop
 
 pytestmark = pytest.mark.slow
@@ -118,7 +117,7 @@ def gone(folder: Path) -> str:
     "harm", [damaged, damaged_predictor, clearly_worse, sampled_otherwise, of_other_models, gone]
 )
 def test_a_bad_artifact_is_refused_and_the_old_one_serves_on(
-    apis: Apis, tmp_path: Path, capsys: pytest.CaptureFixture[str], harm: Any
+    apis: Apis, tmp_path: Path, harm: Any
 ) -> None:
     folder = artifact_at(tmp_path / "bad")
     says = harm(folder)
@@ -131,8 +130,7 @@ def test_a_bad_artifact_is_refused_and_the_old_one_serves_on(
         assert samples(asked(api, PROMPTS[0])) == 8
         after = served(api)
     assert (after["current"]["artifact"], after["trial"]) == (before, None)
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line[:1] == "{"]
-    (refusal,) = [line for line in lines if line["event"] == "reload_refused"]
+    (refusal,) = [line for line in logged(api.log) if line["event"] == "reload_refused"]
     assert says in refusal["why"]
 
 

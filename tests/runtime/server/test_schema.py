@@ -11,12 +11,12 @@ from runtime.artifact import Artifact
 from runtime.server.app import create_app
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
-from tests.support.serving import Api, Apis, unread_log
+from tests.support.serving import Api, Apis, log_to
 
 pytestmark = pytest.mark.slow
 
 SETTINGS = ServeSettings(artifact=ARTIFACT)
-DOCUMENT = create_app(SETTINGS, Service(SETTINGS, Artifact.load(ARTIFACT)), unread_log()).openapi()
+DOCUMENT = create_app(SETTINGS, Service(SETTINGS, Artifact.load(ARTIFACT)), log_to()).openapi()
 CONFIG = schemathesis.Config.from_dict(
     {
         "generation": {"max-examples": 30, "deterministic": True, "database": "none"},

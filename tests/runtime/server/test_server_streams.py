@@ -21,8 +21,8 @@ from tests.support.serving import (
     connected,
     engine_of,
     has_stopped,
+    log_to,
     service_of,
-    unread_log,
 )
 from tests.support.waiting import eventually_in_loop
 
@@ -33,7 +33,7 @@ def service(transformers_models: Models) -> Any:
 
 
 def openai_of(service: Service) -> Any:
-    transport = httpx.ASGITransport(create_app(service.settings, service, unread_log()))
+    transport = httpx.ASGITransport(create_app(service.settings, service, log_to()))
     client = httpx.AsyncClient(transport=transport)
     return AsyncOpenAI(base_url="http://server/v1", api_key="none", http_client=client)
 

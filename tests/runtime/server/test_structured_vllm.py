@@ -4,7 +4,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any, Literal
 
 import openai
@@ -16,7 +15,7 @@ from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models
 from runtime.server.service import Service
 from tests.support.http_server import LoopThread
-from tests.support.serving import Api, listening_on, service_of
+from tests.support.serving import Api, api_of, listening_on, service_of
 from tests.support.structured import SUM, tiny_model, tool, unverified
 
 pytestmark = pytest.mark.vllm
@@ -55,10 +54,8 @@ def models(loop: LoopThread, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def api(loop: LoopThread, models: Models) -> Iterator[Api]:
-    with ExitStack() as stack:
-        service = service_of(models, default_budget=8)
-        port = stack.enter_context(loop.entered(listening_on(service)))
-        yield Api(port, service, loop)
+    with api_of(service_of(models, default_budget=8), loop) as api:
+        yield api
 
 
 @pytest.fixture(scope="module")
