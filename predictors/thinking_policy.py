@@ -267,9 +267,17 @@ class Outlook:
     depth_cost: NDArray[np.float64]
     dropped: NDArray[np.float64]
 
-    def actions(self, price: float) -> NDArray[np.int64]:
-        """What each run does at a price, in accuracy per token; `Action`s of shape (...)."""
-        surplus = (self.sample_gain - price * self.sample_cost).max(axis=-1, initial=-np.inf)
+    def actions(self, price: float | NDArray[np.float64]) -> NDArray[np.int64]:
+        """What each run does at a price.
+
+        Args:
+            price: accuracy that a token must gain; an array broadcasts against the runs.
+
+        Returns:
+            `Action`s, of the shape that price and runs have together.
+        """
+        each = np.asarray(price)[..., None]
+        surplus = (self.sample_gain - each * self.sample_cost).max(axis=-1, initial=-np.inf)
         sample, deepen = surplus > 0, self.depth_gain > price * self.depth_cost
         rate = (self.sample_gain / self.sample_cost).max(axis=-1, initial=0.0)
         deeper = self.depth_gain > rate * self.depth_cost

@@ -56,16 +56,17 @@ def fit_sample_gain(
     begun = np.minimum(counts, direct)
     logs, last = np.log(begun * direct_tokens + (counts - begun) * tokens), len(stages) - 1
     starts = starts[starts < last]
+    gained = {stage: right[:, stage + 1 :] - right[:, [stage]] for stage in starts.tolist()}
 
     def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weights, rho = point[:-1], float(np.exp(point[-1]))
         total, slope, by_rho = 0.0, np.zeros(BASE), 0.0
         # Every stage counts the same, whatever the number of stages after it.
-        for stage in starts.tolist():
+        for stage, more in gained.items():
             height = _height(columns[:, stage] @ weights)
             growth = logs[stage] - logs[stage + 1 :]
             left = np.exp(rho * growth)
-            error = np.outer(height, 1 - left) - (right[:, stage + 1 :] - right[:, [stage]])
+            error = np.outer(height, 1 - left) - more
             share = 1 / (error.size * len(starts))
             total += share * float(np.vdot(error, error))
             slope += 2 * share * ((error @ (1 - left)) * height) @ columns[:, stage]

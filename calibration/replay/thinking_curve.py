@@ -93,11 +93,8 @@ def price_curve(
         runs: under its caps, through its stages.
         prices: accuracy that a token must gain.
     """
-    known = outlooks(policy, runs)
-    ends = [spent(runs, ends_at(known, price)) for price in prices]
-    correct, samples, tokens = (
-        np.array([values.mean(axis=1) for values in each]) for each in zip(*ends, strict=True)
-    )
+    ends = spent(runs, ends_at(outlooks(policy, runs), prices))
+    correct, samples, tokens = (values.mean(axis=-1) for values in ends)
     return Curve(name, tuple(prices), correct, samples, tokens, np.zeros(tokens.shape))
 
 

@@ -159,21 +159,22 @@ def outlooks(policy: ThinkingPolicy, runs: ThinkingRuns) -> list[list[Outlook]]:
 
 
 def ends_at(
-    known: Sequence[Sequence[Outlook]], price: float
+    known: Sequence[Sequence[Outlook]], prices: Sequence[float]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """The cap and the stage, by their numbers, at which each run ends at a price.
+    """The cap and the stage, by their numbers, at which each run ends at each price.
 
     Returns:
-        Three arrays of shape (questions, shuffles); the third one has the tokens of forced answers
-        that were dropped on the way.
+        Three arrays of shape (prices, questions, shuffles); the third one has the tokens of forced
+        answers that were dropped on the way.
     """
-    actions = np.array([[outlook.actions(price) for outlook in row] for row in known])
+    each = np.array(prices)[:, None, None]
+    actions = np.array([[outlook.actions(each) for outlook in row] for row in known])
     dropping = np.array([[outlook.dropped for outlook in row] for row in known])
-    question, shuffle = np.indices(actions.shape[2:])
+    price, question, shuffle = np.indices(actions.shape[2:])
     cap, stage = np.zeros_like(question), np.zeros_like(question)
     dropped = np.zeros(question.shape)
     while True:
-        chosen = actions[cap, stage, question, shuffle]
+        chosen = actions[cap, stage, price, question, shuffle]
         if not chosen.any():
             return cap, stage, dropped
         deepened = chosen == Action.DEEPEN
@@ -188,9 +189,9 @@ def spent(
     """Chance of being right, thoughts and tokens of each run where it ends.
 
     Returns:
-        Three arrays of shape (questions, shuffles).
+        Three arrays of shape (prices, questions, shuffles).
     """
     cap, stage, dropped = ends
-    question, shuffle = np.indices(cap.shape)
+    _, question, shuffle = np.indices(cap.shape)
     state = runs.states[question, shuffle, cap, stage]
     return runs.correct[question, shuffle, cap, stage], state[..., 0], state[..., TOKENS] + dropped

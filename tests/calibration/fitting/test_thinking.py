@@ -12,7 +12,7 @@ from calibration.fitting.thinking_search import CapSearch, Questions
 from calibration.replay.thinking_run import ThinkingRuns
 from predictors.branches import branch_columns
 from predictors.thinking_state import STATE_NAMES, gain_columns
-from tests.support.thoughts import made_thoughts, with_direct_answers
+from tests.support.thoughts import EVERY, made_thoughts, with_direct_answers
 
 
 def test_votes_are_fitted_to_what_makes_answers_correct() -> None:
@@ -144,7 +144,7 @@ def test_a_policy_saves_tokens_on_held_out_questions() -> None:
 
 @pytest.mark.slow
 def test_rows_of_one_question_are_held_out_together_by_one_process_as_by_several() -> None:
-    one = made_thoughts(10, 8)
+    one = made_thoughts(10, 4).every(2 * EVERY)
     twice = one.of(np.tile(np.arange(10), 2))
     names, models = [f"q{n}" for n in range(10)] * 2, ["m"] * 10 + ["n"] * 10
     fitted, again = (fit_thinking(twice, names, models, n_jobs=n_jobs) for n_jobs in (1, 2))

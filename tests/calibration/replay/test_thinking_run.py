@@ -109,8 +109,9 @@ def test_states_are_those_of_the_branches_so_far() -> None:
 def test_replay_ends_where_the_rule_ends_online(price: float) -> None:
     thoughts, shuffles = made_thoughts(6, 10, seed=1), 4
     runs = policy_runs(POLICY, thoughts, shuffles)
-    caps, stages, dropped = ends_at(outlooks(POLICY, runs), price)
-    correct, samples, tokens = spent(runs, (caps, stages, dropped))
+    ends = ends_at(outlooks(POLICY, runs), [price])
+    (caps,), (stages,), _ = ends
+    (correct,), (samples,), (tokens,) = spent(runs, ends)
     capped = {cap: thoughts.at_cap(cap) for cap in POLICY.caps}
     for question in range(6):
         orders = order_of(question, 10, shuffles)
@@ -178,8 +179,9 @@ def test_a_cap_at_which_thoughts_were_cut_off_is_no_missing_cap() -> None:
 def test_direct_answers_come_first_online_as_in_replay(price: float) -> None:
     thoughts, shuffles, ready = with_direct_answers(made_thoughts(6, 10, seed=1), 5), 4, 5
     runs = policy_runs(AFTER_DIRECT, thoughts, shuffles)
-    caps, stages, dropped = ends_at(outlooks(AFTER_DIRECT, runs), price)
-    correct, samples, tokens = spent(runs, (caps, stages, dropped))
+    ends = ends_at(outlooks(AFTER_DIRECT, runs), [price])
+    (caps,), (stages,), _ = ends
+    (correct,), (samples,), (tokens,) = spent(runs, ends)
     capped = {cap: thoughts.at_cap(cap) for cap in AFTER_DIRECT.caps}
     for question in range(6):
         rng = np.random.default_rng(question)
@@ -212,7 +214,7 @@ def test_an_answer_that_was_forced_in_vain_counts() -> None:
     policy = POLICY.model_copy(update={"probes": (), "probe_tokens": 7})
     runs = policy_runs(policy, thoughts, 4)
     price = PRICES[2]
-    tokens = spent(runs, ends_at(outlooks(policy, runs), price))[2]
+    (tokens,) = spent(runs, ends_at(outlooks(policy, runs), [price]))[2]
     capped = {cap: thoughts.at_cap(cap, probed=False) for cap in policy.caps}
     dropped = 0
     for question in range(6):
