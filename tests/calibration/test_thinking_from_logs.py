@@ -15,19 +15,25 @@ from tests.support.cli import TASK, invoke
 from tests.support.logs import write
 from tests.support.thoughts import EVERY, made_thoughts
 
+SAMPLES = 8  # of a question
 SCALE = 50  # tokens of a made token: thoughts beside which a probe is short
+
+
+def made(seed: int) -> Thoughts:
+    return made_thoughts(24, SAMPLES, seed).every(2 * EVERY)
 
 
 def rows_of(thoughts: Thoughts) -> list[dict[str, object]]:
     """A row per sample."""
+    every = int(thoughts.probes[0])
     return [
         {
             "question": f"q{question}",
             "gold": "0",
             "answer": str(answer),
             "tokens": int(tokens) * SCALE,
-            "probe_every": EVERY * SCALE,
-            "probes": [None if a < 0 else str(a) for a in forced[: int(tokens) // EVERY].tolist()],
+            "probe_every": every * SCALE,
+            "probes": [None if a < 0 else str(a) for a in forced[: int(tokens) // every].tolist()],
         }
         for question in range(len(thoughts.answer))
         for answer, tokens, forced in zip(
@@ -41,7 +47,7 @@ def rows_of(thoughts: Thoughts) -> list[dict[str, object]]:
 
 @pytest.mark.slow
 def test_a_log_of_thoughts_is_calibrated_reported_and_tested(tmp_path: Path) -> None:
-    thoughts = made_thoughts(24, 12)
+    thoughts = made(seed=0)
     log, out = write(tmp_path / "log.jsonl", rows_of(thoughts)), tmp_path / "artifact"
     tables = ["--budgets", "1,2,4", "--pilots", "1", "--bins", "2"]
     status, _, shown = invoke("calibrate", "--from-logs", log, "--out", out, *tables)
@@ -68,9 +74,7 @@ def test_a_log_of_thoughts_is_calibrated_reported_and_tested(tmp_path: Path) -> 
     assert read_thinking(served) == policy
 
     # Other questions, by other names.
-    other = [
-        row | {"question": f"new {row['question']}"} for row in rows_of(made_thoughts(24, 12, 1))
-    ]
+    other = [row | {"question": f"new {row['question']}"} for row in rows_of(made(seed=1))]
     test = write(tmp_path / "test.jsonl", other)
     command = ["bench", "--from-logs", test, "--artifact", out, "--out", tmp_path / "bench"]
     status, _, shown = invoke(*command)
@@ -83,7 +87,7 @@ def test_a_log_of_thoughts_is_calibrated_reported_and_tested(tmp_path: Path) -> 
     fewer = write(tmp_path / "fewer.jsonl", other[::2])
     status, _, shown = invoke("bench", "--from-logs", fewer, "--artifact", out, *command[5:])
     assert status == 0, shown
-    up_to = max(stage for stage in policy.stages if stage <= 6)
+    up_to = max(stage for stage in policy.stages if stage <= SAMPLES // 2)
     words = f"measured up to {up_to} samples, not {policy.stages[-1]}."
     assert words in " ".join(shown.split())
 
