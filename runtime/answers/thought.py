@@ -1,9 +1,12 @@
-"""Answers are extracted from the text after the last end of a thought.
+"""Answers are extracted from the text after the last thought.
 
-A solution whose thought has not ended has no answer. Models mark thoughts in different ways; the
+A thought begins where its mark stands at the beginning of the solution or of a line, and ends at
+the first mark that ends it. Marks elsewhere are the answer's words: it may speak of them. A
+solution whose thought has not ended has no answer. Models mark thoughts in different ways; the
 vocabulary shows which marks a model uses.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -105,27 +108,41 @@ def thoughts_of(setting: str, tokenizer: Any) -> tuple[Thought, ...]:
 
 def after_thought(text: str, thoughts: Sequence[Thought]) -> str | None:
     """A solution's text after its last thought; None while a thought has not ended."""
-    for thought in thoughts:
-        text = text.rpartition(thought.end)[2]
-        if thought.start in text:
-            return None
-    return text
+    return split_thought(text, thoughts)[1]
 
 
-def thought_in(whole: str, after: str | None, thoughts: Sequence[Thought]) -> str | None:
-    """The thought in a text, without its marks; None where there is none.
+def split_thought(text: str, thoughts: Sequence[Thought]) -> tuple[str | None, str | None]:
+    """A solution's thought, without its outer marks, and the text after it.
 
     Args:
-        whole: the text.
-        after: what follows its last thought, as `after_thought` says.
-        thoughts: the marks.
+        text: the solution.
+        thoughts: marks of thoughts; the first kind that the text has counts.
+
+    Returns:
+        The thought, from the first one to the end of the last; None where there is none, or an
+        empty one. What follows it; None while a thought has not ended.
     """
-    before = whole if after is None else whole[: len(whole) - len(after)]
     for thought in thoughts:
-        if thought.start in before or thought.end in before:
-            inside = before.partition(thought.start)[2] if thought.start in before else before
-            return inside.rpartition(thought.end)[0] if thought.end in inside else inside
-    return None
+        begin, end = _beginning(thought, text), text.find(thought.end)
+        if begin is None and end < 0:
+            continue
+        if begin is None or 0 <= end < begin:
+            begin = 0  # the chat template began it
+        inside: int | None = begin
+        while inside is not None:
+            end = text.find(thought.end, inside)
+            if end < 0:
+                return text[begin:] or None, None
+            after = end + len(thought.end)
+            inside = _beginning(thought, text, after)
+        return text[begin:end] or None, text[after:]
+    return None, text
+
+
+def _beginning(thought: Thought, text: str, start: int = 0) -> int | None:
+    """Where the first thought at or after `start` begins, behind its mark; None if none does."""
+    found = re.search(rf"(?:\A|\n)\s*{re.escape(thought.start)}", text[start:])
+    return None if found is None else start + found.end()
 
 
 def before_any(stops: Sequence[str], text: str, letters: int) -> str:
@@ -183,9 +200,17 @@ class SolutionReader:
         self._marks_are_special = any(token in marks for token in self._special)
 
     def begun(self, prompt_ids: Sequence[int]) -> str:
-        """The mark of a thought that a prompt ends with, as chat templates write it, or nothing."""
-        end = decode(self._tokenizer, prompt_ids[-MARK_TOKENS:], False).rstrip()
-        return next((t.start for t in self._thoughts if end.endswith(t.start)), "")
+        """The marks of a thought that a prompt ends with, as chat templates write it, or nothing.
+
+        They are both marks where the template has skipped the thought.
+        """
+        prompt = decode(self._tokenizer, prompt_ids[-MARK_TOKENS:], False).rstrip()
+        for thought in self._thoughts:
+            if prompt.endswith(thought.start):
+                return thought.start
+            if prompt.endswith(thought.end):
+                return thought.start + thought.end
+        return ""
 
     def read(
         self,
@@ -209,9 +234,7 @@ class SolutionReader:
         with_special = self._marks_are_special or special_tokens
         if with_special:
             spelled = decode(self._tokenizer, token_ids, skip_special_tokens=False)
-        whole = begun + spelled
-        after = after_thought(whole, self._thoughts)
-        reasoning = thought_in(whole, after, self._thoughts)
+        reasoning, after = split_thought(begun + spelled, self._thoughts)
         raw = None
         if special_tokens and after is not None:
             how = {"skip_special_tokens": False}

@@ -29,8 +29,8 @@ HARMONY = ("<|channel|>", "<|message|>", "<|end|>", "<|start|>", "<|return|>")
         (r"<think>maybe \boxed{3}</think> The answer is 5.", "5"),
         (r"<think>\boxed{7} wait", None),
         (r"maybe \boxed{3}</think>\boxed{5}", "5"),  # the chat template began it
-        (r"<think>a</think>\boxed{3}<think>b</think>\boxed{5}", "5"),
-        (r"\boxed{3} <think>or", None),
+        ("<think>a</think>\\boxed{3}\n<think>b</think>\\boxed{5}", "5"),
+        ("\\boxed{3}\n<think>or", None),
         (r"\boxed{3}", "3"),
     ],
 )
@@ -99,6 +99,40 @@ def test_a_thought_that_the_prompt_began() -> None:
     assert ended == Reading("maybe 3</think>5", "maybe 3", "5")
     # A prompt that only speaks of thoughts has begun none.
     assert reader.begun(tokenizer.encode("user: <think> 3\nassistant:")) == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "The `<think>` tag opens a thought. 42",
+        "`<think>` opens it, `</think>` closes it. 42",
+        "Close it with </think>. 42",
+    ],
+)
+@pytest.mark.parametrize("prompt", ["assistant: ", "assistant: <think>\n"])
+@pytest.mark.parametrize("special", [True, False])
+def test_an_answer_may_speak_of_the_marks(content: str, prompt: str, special: bool) -> None:
+    tokenizer = byte_tokenizer("<think>", "</think>", special=special)
+    reader = solution_reader(tokenizer, (THINK,))
+    begun = reader.begun(tokenizer.encode(prompt))
+    thought = "<think>hmm</think>" if not begun else "hmm</think>"
+    found = reader.read(tokenizer.encode(thought + content + ". END it"), (" END",), begun)
+    assert found.reasoning == "hmm"
+    kept = content if not special else content.replace("<think>", "").replace("</think>", "")
+    assert found.content == f"{kept}."
+    assert found.text.endswith(f"{kept}.")
+
+
+def test_an_answer_may_speak_of_the_marks_where_nothing_was_thought() -> None:
+    tokenizer = byte_tokenizer("<think>", "</think>")
+    reader = solution_reader(tokenizer, (THINK,))
+    spoken = tokenizer.encode("Write <think> at first. END it")
+    text = "Write <think> at first."
+    assert reader.read(spoken, (" END",)) == Reading(text, None, text, stopped=True)
+    # A template that skips the thought says that all is the answer.
+    skipped = reader.begun(tokenizer.encode("assistant: <think>\n\n</think>\n\n"))
+    text = "Write </think> at last. 5"
+    assert reader.read(tokenizer.encode(text), (), skipped) == Reading(text, None, text)
 
 
 def test_marks_may_be_named_and_switched_off() -> None:
