@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runtime.answers.json_answers import json_key
+from runtime.answers.json_answers import encodable, json_key
 from runtime.answers.readers import Answers
 from runtime.answers.selection import Parts
 from runtime.frontend.answer_form import CallFormat
@@ -66,7 +66,7 @@ class CallParser:
             (arguments,) = json_values(arguments)
         if not isinstance(arguments, dict):
             raise ValueError("its arguments are not an object")
-        return ToolCall(value["name"], json.dumps(arguments, ensure_ascii=False))
+        return ToolCall(value["name"], encodable(json.dumps(arguments, ensure_ascii=False)))
 
 
 class CallAnswers:

@@ -36,7 +36,8 @@ class JsonAnswers(Reader):
             if not isinstance(value, dict) or name not in value:
                 return None
             value = value[name]
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return encodable(text)
 
     def _keys(self, answers: Sequence[str]) -> dict[str, str]:
         return {answer: json_key(answer) or f"text {answer}" for answer in answers}
@@ -48,6 +49,11 @@ def find_json(text: str) -> str | None:
     fenced = text.rpartition(FENCE)[0].rpartition(FENCE)[2].removeprefix("json").strip()
     places = (text, fenced, text.rpartition("\n")[2])
     return next((place for place in places if json_key(place) is not None), None)
+
+
+def encodable(text: str) -> str:
+    """A text with U+FFFD for each half of a surrogate pair, which JSON may hold as an escape."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def json_key(text: str) -> str | None:

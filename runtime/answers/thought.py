@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from allocator.errors import InputError
-from runtime.engines.tokenizer import decode
+from runtime.engines.tokenizer import decode, decode_solution
 
 MARK_TOKENS = 32  # of a prompt's end: enough for any mark, whatever pieces it is made of
 BETWEEN = "..."  # between the two marks in settings, as in <think>...</think>
@@ -229,11 +229,11 @@ class SolutionReader:
             special_tokens: whether the content is also needed with its special tokens.
             min_tokens: tokens within which no stop text counts.
         """
-        text = spelled = decode(self._tokenizer, token_ids)
+        text = spelled = decode_solution(self._tokenizer, token_ids)
         letters = letters_after(text, self._tokenizer, token_ids, min_tokens)
         with_special = self._marks_are_special or special_tokens
         if with_special:
-            spelled = decode(self._tokenizer, token_ids, skip_special_tokens=False)
+            spelled = decode_solution(self._tokenizer, token_ids, skip_special_tokens=False)
         reasoning, after = split_thought(begun + spelled, self._thoughts)
         raw = None
         if special_tokens and after is not None:

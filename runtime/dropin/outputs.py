@@ -14,7 +14,7 @@ from predictors.token_logprobs import PlaceLogprobs
 from runtime.answers.thought import before_any, letters_after
 from runtime.dropin.unanswered import UnansweredError
 from runtime.dropin.vllm_params import VLLMOptions
-from runtime.engines.tokenizer import decode
+from runtime.engines.tokenizer import decode, decode_solution
 from runtime.frontend.prompt_request import EncodedPrompt
 from runtime.request import Event
 from runtime.result import Failure, Receipt, Result
@@ -180,7 +180,7 @@ def _with_special_tokens(sample: Sample, options: VLLMOptions, tokenizer: Any) -
         "skip_special_tokens": False,
         "spaces_between_special_tokens": options.spaces_between_special_tokens,
     }
-    text = decode(tokenizer, ids, **how)
+    text = decode_solution(tokenizer, ids, **how)
     thought = sample.reasoning or ""  # within which stop texts do not count
     start = max(text.find(thought), 0) + len(thought)
     letters = letters_after(text, tokenizer, ids, settings.tokens.min_tokens, **how)

@@ -268,11 +268,15 @@ def shortened(prompt: str) -> str:
 @lru_cache(256)  # many draws of a path ask for it in turn
 def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed from a path such as (run seed, prompt, "sample", 3), stable across runs."""
-    words = [
-        int.from_bytes(part.encode(), "big") if isinstance(part, str) else part for part in parts
-    ]
+    words = np.frombuffer(b"".join(map(_words, parts)), dtype="<u4")
     low, high = np.random.SeedSequence(words).generate_state(2, np.uint32)
     return int(high & 0x7FFFFFFF) << 32 | int(low)
+
+
+def _words(part: int | str) -> bytes:
+    """A part of a path as NumPy's seeds take a number: in words of 32 bits, the lowest first."""
+    number = int.from_bytes(part.encode(), "big") if isinstance(part, str) else part
+    return number.to_bytes(4 * max(1, -(-number.bit_length() // 32)), "little")
 
 
 # Names a draw, on which its seed depends; the last part is a number.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from runtime.engines.tokenizer import decode, token_texts
+from runtime.engines.tokenizer import REPLACEMENT, decode, token_texts
 
 
 class StepSplitter:
@@ -19,9 +19,14 @@ class StepSplitter:
         self._tokenizer = tokenizer
         # As many tokens as the mark has bytes suffice to hold it.
         self._width = len(step_end.encode())
+        last = step_end[-1]
+        # Several tokens may share a character that is more than a byte.
+        parts = (last,) if last.isascii() else (last, REPLACEMENT)
         # Only these tokens can complete a step's end; nothing else is ever decoded.
         self._candidates = {
-            i for i, text in enumerate(token_texts(tokenizer)) if step_end[-1] in text
+            token
+            for token, text in enumerate(token_texts(tokenizer))
+            if any(part in text for part in parts)
         }
 
     def ends_step(self, token_ids: Sequence[int]) -> bool:

@@ -14,6 +14,9 @@ from allocator.errors import InputError
 
 # Tokenizers of which the vocabulary is kept: reading 150,000 tokens takes half a second.
 CACHED = 8
+SPACE = "\u2581"  # a space, as vocabularies of SentencePiece write it
+# What a tokenizer makes of bytes that are no character.
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @lru_cache(CACHED)
@@ -41,7 +44,12 @@ def token_texts(tokenizer: Any) -> tuple[str, ...]:
 
 
 def decode(
-    tokenizer: Any, token_ids: Sequence[int], skip_special_tokens: bool = True, **how: bool
+    tokenizer: Any,
+    token_ids: Sequence[int],
+    skip_special_tokens: bool = True,
+    *,
+    follows: bool = True,
+    **how: bool,
 ) -> str:
     """The text of sampled token ids; an id without a token adds nothing to it.
 
@@ -49,17 +57,43 @@ def decode(
         tokenizer: the model's.
         token_ids: the ids.
         skip_special_tokens: whether special tokens are left out.
+        follows: whether other text stands before it, so that a space at its beginning is one.
         how: further options of the tokenizer, such as ``spaces_between_special_tokens``.
     """
+    lead = _lead(tokenizer) if follows else None
+    before, word = ([], "") if lead is None else ([lead[0]], lead[1])
 
     def text(ids: Sequence[int]) -> str:
-        return str(tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens, **how))
+        whole = tokenizer.decode([*before, *ids], skip_special_tokens=skip_special_tokens, **how)
+        return str(whole)[len(word) :]
 
     try:
         return text(token_ids)
     except (LookupError, TypeError, ValueError):  # tokenizers written in Python raise for such ids
         known = set(tokenizer.get_vocab().values())
         return text([token for token in token_ids if token in known])
+
+
+def decode_solution(
+    tokenizer: Any, token_ids: Sequence[int], skip_special_tokens: bool = True, **how: bool
+) -> str:
+    """As `decode`, without a character that the last tokens only begin, as vLLM's outputs are."""
+    return decode(tokenizer, token_ids, skip_special_tokens, **how).rstrip(REPLACEMENT)
+
+
+@lru_cache(CACHED)
+def _lead(tokenizer: Any) -> tuple[int, str] | None:
+    """A token, and its text, to decode before tokens that follow others.
+
+    Tokenizers such as Llama 2's and Mistral 7B's drop the space at the beginning of what they
+    decode. None for those that keep it.
+    """
+    for name, token in tokenizer.get_vocab().items():
+        word = name.removeprefix(SPACE)
+        if word != name and word.isascii() and word.isalpha():
+            alone, twice = tokenizer.decode([token]), tokenizer.decode([token, token])
+            return (token, word) if (alone, twice) == (word, f"{word} {word}") else None
+    return None
 
 
 def known_ids(tokenizer: Any, token_ids: Sequence[int]) -> tuple[int, ...]:

@@ -161,7 +161,8 @@ def token_prompt(
         InputError: an id outside the vocabulary.
     """
     known = check_token_ids(tokenizer, token_ids, field)
-    return EncodedPrompt(decode(tokenizer, known) if text is None else text, known, text)
+    shown = decode(tokenizer, known, follows=False) if text is None else text
+    return EncodedPrompt(shown, known, text)
 
 
 def conversation_prompt(

@@ -1,6 +1,7 @@
 """Answers in OpenAI's format, whole and in chunks; the field ``ttc`` is an addition."""
 
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from math import isnan
 from typing import Any
 
@@ -251,13 +252,18 @@ def _content_and_calls(call: Call, index: int, sample: Sample, text: str | None)
         return {"content": text}
     made = [
         {
-            "id": f"call-{call.record.id}-{index}-{number}",
+            "id": _call_id(call.record.id, index, number),
             "type": "function",
             "function": {"name": one.name, "arguments": one.arguments},
         }
         for number, one in enumerate(calls)
     ]
     return {"content": content if content.strip() else None, CALLS: made}
+
+
+def _call_id(record: str, index: int, number: int) -> str:
+    """A call's id: nine letters and digits, which templates such as Mistral's insist on."""
+    return blake2b(f"{record}-{index}-{number}".encode()).hexdigest()[:9]
 
 
 def _reason(sample: Sample, said: Mapping[str, Any]) -> str:

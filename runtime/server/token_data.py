@@ -8,7 +8,7 @@ from typing import Any
 
 from predictors.sample import Sample
 from predictors.token_logprobs import PlaceLogprobs, TokenLogprob
-from runtime.engines.tokenizer import token_texts
+from runtime.engines.tokenizer import REPLACEMENT, decode, token_texts
 from runtime.result import Result
 from runtime.server.call import Call
 from runtime.server.protocol import ChatRequest, CompletionRequest
@@ -124,9 +124,9 @@ def _lengths(tokenizer: Any, token_ids: Sequence[int]) -> Iterator[int]:
     """
     start = read = 0
     for end in range(1, len(token_ids) + 1):
-        known = tokenizer.decode(list(token_ids[start:read]), skip_special_tokens=True)
-        text = tokenizer.decode(list(token_ids[start:end]), skip_special_tokens=True)
-        if text.endswith("\N{REPLACEMENT CHARACTER}"):
+        known = decode(tokenizer, token_ids[start:read])
+        text = decode(tokenizer, token_ids[start:end])
+        if text.endswith(REPLACEMENT):
             yield 0
             continue
         yield max(len(text) - len(known), 0)

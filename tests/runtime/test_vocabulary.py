@@ -23,13 +23,25 @@ from runtime.dropin.vllm_prompts import prompts_of
 from runtime.engines import vllm
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.steps import StepSplitter
-from runtime.engines.tokenizer import decode, known_ids, token_texts, vocabulary_size
+from runtime.engines.tokenizer import (
+    decode,
+    decode_solution,
+    known_ids,
+    token_texts,
+    vocabulary_size,
+)
 from runtime.engines.vllm import VLLMCompletions
 from runtime.reviser import Reviser
 from runtime.settings import Settings
 from tests.support.fakes import StepUp, SumVerifier, coin_run
 from tests.support.samples import make_sample
-from tests.support.tokenizers import MERGED, holed_tokenizer, python_tokenizer
+from tests.support.tokenizers import (
+    MERGED,
+    byte_tokenizer,
+    holed_tokenizer,
+    python_tokenizer,
+    spaced_tokenizer,
+)
 
 PADDED = 64  # ids of the padded model; its tokenizer has 21
 SHAPE: dict[str, Any] = {
@@ -85,10 +97,39 @@ def test_a_tokenizer_in_python_decodes_what_it_knows(tmp_path: Path) -> None:
     above = vocabulary_size(tokenizer) + 5
     with pytest.raises(IndexError):
         tokenizer.decode([above])
-    assert decode(tokenizer, [*ids, above]) == tokenizer.decode(ids)
+    assert decode(tokenizer, [*ids, above], follows=False) == tokenizer.decode(ids)
     assert decode(tokenizer, [above]) == ""
     assert not StepSplitter(tokenizer, "7").ends_step([*ids, above])
     assert known_ids(tokenizer, [*ids, above]) == tuple(ids)
+
+
+def test_what_follows_keeps_the_space_at_its_beginning() -> None:
+    tokenizer = spaced_tokenizer("The", "capital", "is", "Paris")
+    ids = [4, 1]
+    assert tokenizer.decode(ids) == "Paris The"
+    assert decode(tokenizer, ids) == " Paris The"
+    assert decode(tokenizer, ids, follows=False) == "Paris The"
+    assert token_texts(tokenizer)[4] == " Paris"
+    (prompt,) = prompts_of({"prompt_token_ids": [1, 2, 3]}, tokenizer)
+    assert prompt.text == "The capital is"
+    # Every word ends a step that ends at a space.
+    assert StepSplitter(tokenizer, " ").split(ids) == [(4,), (1,)]
+
+
+def test_a_character_of_several_tokens_ends_a_step() -> None:
+    tokenizer = byte_tokenizer()
+    for end in ("\N{IDEOGRAPHIC FULL STOP}", "\N{OCTAGONAL SIGN}", "so \xe9"):
+        ids = tokenizer.encode(f"ab{end}cd")
+        steps = StepSplitter(tokenizer, end).split(ids)
+        assert [tokenizer.decode(list(step)) for step in steps] == [f"ab{end}", "cd"]
+
+
+def test_a_character_that_is_cut_off_is_no_text() -> None:
+    tokenizer = byte_tokenizer()
+    ids = tokenizer.encode("abc\N{OCTAGONAL SIGN}")
+    assert decode_solution(tokenizer, ids) == "abc\N{OCTAGONAL SIGN}"
+    for cut in (1, 2, 3):
+        assert decode_solution(tokenizer, ids[:-cut]) == "abc"
 
 
 def test_prompt_ids_may_be_any_of_the_vocabulary() -> None:

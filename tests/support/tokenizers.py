@@ -53,6 +53,16 @@ def python_tokenizer(folder: Path) -> Any:
     return BertGenerationTokenizer(str(path))
 
 
+def spaced_tokenizer(*words: str) -> PreTrainedTokenizerFast:
+    """A token a word, with the space before it; decoding drops the first, as Llama 2's does."""
+    tokens = ["<unk>", *(f"\u2581{word}" for word in words), "\u2581\u2581"]
+    backend = Tokenizer(models.WordLevel({t: i for i, t in enumerate(tokens)}, "<unk>"))
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+
+
 def byte_tokenizer(
     *marks: str, special: bool = False, merges: Sequence[tuple[str, str]] = ()
 ) -> PreTrainedTokenizerFast:

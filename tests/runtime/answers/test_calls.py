@@ -67,6 +67,12 @@ def test_what_is_no_call_is_text(syntax: str, text: str) -> None:
     assert CallParser(form(syntax)).parse(text) == (text, ())
 
 
+def test_arguments_can_be_encoded() -> None:
+    text = r'{"name": "add", "arguments": {"a": "so \ud83d"}}'
+    _, (call,) = CallParser(form("json")).parse(text)
+    assert call.arguments == '{"a": "so \N{REPLACEMENT CHARACTER}"}'
+
+
 def test_only_the_first_call_counts_where_one_was_allowed() -> None:
     _, calls = CallParser(form(parallel=False)).parse(tagged(ADD, FIND))
     assert [(call.name, call.arguments) for call in calls] == [("add", '{"a": 1, "b": 2}')]

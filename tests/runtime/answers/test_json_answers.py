@@ -88,6 +88,11 @@ def test_one_field_may_be_the_answer(solution: str, answer: str | None) -> None:
     assert not equivalent(answers, "Paris", "London")
 
 
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    found = answers_for("json:name").extract(r'{"name": "so \ud83d \ud83d\ude00"}')
+    assert found == "so \N{REPLACEMENT CHARACTER} \N{GRINNING FACE}"
+
+
 def test_json_is_read_after_the_thought() -> None:
     assert JSON.extract('<think>{"a": 1}</think>\n{"a": 2}') == '{"a": 2}'
     assert JSON.extract('<think>{"a": 1}') is None
