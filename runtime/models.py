@@ -75,6 +75,11 @@ class Models:
         """Whether the language model has thoughts."""
         return self.marks is not None
 
+    @property
+    def rereads(self) -> bool:
+        """Whether the log-probabilities of a solution may have to be read once it is whole."""
+        return self.thinks or self.confidence is not None
+
 
 @asynccontextmanager
 async def open_models(

@@ -203,4 +203,4 @@ class Opener:
         if "reviser_verifier" in self.folders:
             verifier = self.verifier("reviser_verifier", model)
         check_vocabulary(str(self._settings.reviser), engine.tokenizer, model.tokenizer)
-        return Reviser(engine, verifier)
+        return Reviser(engine, verifier, self._settings.sampling.max_tokens)

@@ -64,6 +64,10 @@ class PromptRun:
     undecided: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
+        wanted = self.settings.tokens.logprob_token_ids
+        if wanted and self.models.rereads:
+            hint = "where thoughts are capped or confidence is read, the likeliest are known alone"
+            raise InputError("logprob_token_ids", wanted, hint)
         if self.token_ids is None:
             ids = encode_prompt(self.models.engine, self.prompt)
         else:
@@ -259,8 +263,7 @@ class PromptRun:
         room = room_after(models.engine, models.verifier, self.context)
         if models.reviser is not None:  # its verifier reads first attempts, too
             room = min(room, room_after(models.engine, models.reviser.verifier, self.context))
-        rereads = models.thinks or models.confidence is not None
-        if rereads and self.settings.tokens.logprobs is not None and room > 1:
+        if models.rereads and self.settings.tokens.logprobs is not None and room > 1:
             room -= 1  # which is sampled where its log-probabilities are read afterwards
         return room
 

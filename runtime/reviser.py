@@ -23,10 +23,13 @@ class Reviser:
         engine: shares the language model's tokens. It may be the language model itself, where
             that can revise when asked again.
         verifier: scores an attempt with the attempts before it in its context (app. J).
+        longest: tokens of calibration's longest solutions; of the context so many at most are left
+            to the next attempt. None leaves as many as the caller allows.
     """
 
     engine: Engine
     verifier: Verifier
+    longest: int | None = None
 
     def context(self, prompt: Context, attempts: Sequence[Tokens], max_tokens: int) -> Context:
         """What the next attempt of a chain continues: the prompt and the last attempts at it.
@@ -34,8 +37,10 @@ class Reviser:
         Args:
             prompt: the prompt alone.
             attempts: the chain so far, in order.
-            max_tokens: tokens that the next attempt may take.
+            max_tokens: tokens that the next attempt may take. A caller who allows more than any
+                takes must not cost the chain its attempts.
         """
+        own = max_tokens if self.longest is None else min(max_tokens, self.longest)
         limit = self.engine.context_length
         if isinstance(self.verifier, HasContext) and self.verifier.shares_tokens:
             limit = min(limit, self.verifier.context_length or limit)
@@ -45,7 +50,7 @@ class Reviser:
                 prompt.token_ids,
                 ask_again(self.engine, prompt.prompt),
                 [known_ids(self.engine.tokenizer, attempt) for attempt in attempts],
-                max(limit - max_tokens, len(prompt.token_ids)),
+                max(limit - own, len(prompt.token_ids)),
             ),
         )
 

@@ -20,7 +20,6 @@ from allocator.files import atomic_write
 from predictors.confidence import ConfidenceWindow
 from runtime.engines.base import Completion, EndsLoops, Engine, SamplingSettings
 from runtime.models import Models
-from runtime.reviser import Reviser
 from runtime.verifiers.base import Context, HasContext, Verdict, Verifier
 
 
@@ -282,11 +281,12 @@ def _journaled(models: Models, journal: PromptJournal, identity: str) -> Models:
     reviser = models.reviser
     if reviser is not None:
         # A reviser that shares a model keeps sharing it.
-        reviser = Reviser(
-            engine
+        reviser = replace(
+            reviser,
+            engine=engine
             if reviser.engine is models.engine
             else JournaledEngine(reviser.engine, journal, f"{identity} reviser"),
-            verifier
+            verifier=verifier
             if reviser.verifier is models.verifier
             else JournaledVerifier(reviser.verifier, journal, f"{identity} reviser's verifier"),
         )

@@ -202,6 +202,12 @@ class TokenTold:
         if whole and body.echo:
             of_prompt = self._result.prompt_logprobs or ()
             ids, told = (*self._prompt, *ids), (*of_prompt, *told)
-        before = zip(sample.token_ids[:start], places[:start], strict=True)
-        offset = sum(len(self._names.name(token, place[token])) for token, place in before)
+        before: list[tuple[int, PlaceLogprobs | None]] = []
+        if body.echo and not whole:
+            known = self._result.prompt_logprobs or ()
+            before += zip(self._prompt, known, strict=True)
+        before += zip(sample.token_ids[:start], places[:start], strict=True)
+        offset = sum(
+            len(self._names.name(token, (place or {}).get(token))) for token, place in before
+        )
         return text_logprobs(ids, told, self._names, shown, offset)

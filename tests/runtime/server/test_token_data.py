@@ -1,16 +1,21 @@
 """Log-probabilities and tokens as OpenAI's format has them, by hand."""
 
+from dataclasses import replace
 from math import inf
+from types import SimpleNamespace
 from typing import Any
 
 from predictors.token_logprobs import TokenLogprob
+from runtime.server.protocol import CompletionRequest
 from runtime.server.token_data import (
     TokenNames,
+    TokenTold,
     chat_logprobs,
     lines,
     prompt_logprobs,
     text_logprobs,
 )
+from tests.support.samples import make_sample
 
 SEVEN, EIGHT, END = 12, 13, 4
 FIRST = {SEVEN: TokenLogprob(-0.5, 2, "7"), EIGHT: TokenLogprob(-0.25, 1, "8")}
@@ -36,6 +41,30 @@ def test_a_text_lists_one_more_and_where_each_token_begins(tokenizer: Any) -> No
     assert found["top_logprobs"] == [None, {"7": -0.5}, {"<end>": -0.125}]
     both = text_logprobs([SEVEN], [FIRST], names, 1)["top_logprobs"]
     assert both == [{"7": -0.5, "8": -0.25}]
+
+
+def test_a_stream_that_echoes_goes_on_where_the_prompt_ended(tokenizer: Any) -> None:
+    def places(*ids: int) -> Any:
+        return [{token: TokenLogprob(-0.5, 1, tokenizer.decode([token]))} for token in ids]
+
+    fields = {"model": "base", "prompt": "878", "echo": True, "logprobs": 0, "stream": True}
+    prompt = SimpleNamespace(request=SimpleNamespace(token_ids=(EIGHT, SEVEN, EIGHT)))
+    call: Any = SimpleNamespace(
+        body=CompletionRequest(**fields), tokenizer=tokenizer, prompt_requests=[prompt]
+    )
+    result: Any = SimpleNamespace(prompt_logprobs=(None, *places(SEVEN, EIGHT)))
+    told = TokenTold(call, 0, result)
+    sample = replace(
+        make_sample("7", 0.5, steps=[(SEVEN, SEVEN, EIGHT)]),
+        logprobs=tuple(places(SEVEN, SEVEN, EIGHT)),
+    )
+    first, second = told.logprobs(sample, 0, 2, whole=True), told.logprobs(sample, 2, 3)
+    whole = told.logprobs(sample, whole=True)
+    assert first is not None
+    assert second is not None
+    assert whole is not None
+    assert first["text_offset"] + second["text_offset"] == whole["text_offset"]
+    assert whole["text_offset"] == [0, 1, 2, 3, 4, 5]
 
 
 def test_tokens_may_be_written_as_ids(tokenizer: Any) -> None:
@@ -71,6 +100,9 @@ class Pieces:
     """A tokenizer of which some tokens are parts of a character, or hold the ends of two lines."""
 
     TEXTS = (b"a", b"\xc3", b"\xa9", b"\n\n", b"b")
+
+    def get_vocab(self) -> dict[str, int]:
+        return {str(text): number for number, text in enumerate(self.TEXTS)}
 
     def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
         return b"".join(self.TEXTS[i] for i in ids).decode("utf-8", "replace")

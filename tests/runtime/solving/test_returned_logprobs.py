@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from allocator.errors import ModelError
+from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
 from runtime.engines.base import encode_prompt
 from runtime.engines.token_options import TokenOptions
@@ -39,6 +39,12 @@ def test_a_solution_that_may_be_read_again_leaves_room_for_it() -> None:
     room = engine.context_length - len(thinking_run(engine, plain).context.token_ids)
     assert thinking_run(engine, plain).max_tokens == room
     assert thinking_run(engine, told).max_tokens == room - 1  # vLLM refuses texts that fill it
+
+
+def test_named_tokens_are_refused_where_a_solution_may_be_read_again() -> None:
+    named = replace(SETTINGS, tokens=TokenOptions(logprobs=1, logprob_token_ids=(3,)))
+    with pytest.raises(InputError, match=r"logprob_token_ids: \(3,\): where thoughts are capped"):
+        thinking_run(ScriptedThinker(30), named)
 
 
 @pytest.mark.parametrize(

@@ -274,6 +274,20 @@ def test_a_context_too_long_for_four_attempts_takes_fewer() -> None:
     assert revision_context(prompt, again, [(5, 9)], room=100) == (1, 2, 5, 9, 1, 2)
 
 
+def test_a_caller_who_allows_any_length_keeps_the_chains_attempts(tokenizer: Any) -> None:
+    engine = StepUp(tokenizer)
+    prompt = coin_run(tokenizer).context
+    attempts = [(5, 6, 7)] * 4
+    calibrated = Reviser(engine, SumVerifier(tokenizer), longest=20)
+    within = calibrated.context(prompt, attempts, 20)
+    assert len(within.token_ids) > 4 * 3
+    assert calibrated.context(prompt, attempts, engine.context_length) == within
+    # A caller may allow less.
+    plain = Reviser(engine, SumVerifier(tokenizer))
+    assert calibrated.context(prompt, attempts, 5) == plain.context(prompt, attempts, 5)
+    assert plain.context(prompt, attempts, engine.context_length) == prompt
+
+
 def test_beam_search_whose_beams_are_revised(tokenizer: Any) -> None:
     plan = Plan(strategy="beam_revisions", n=16, beam_width=2, length=4)
     run, samples = revised(tokenizer, plan)
