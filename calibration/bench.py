@@ -46,7 +46,7 @@ from runtime.request import RequestSettings
 BASELINE = NAMES["weighted"]
 
 
-def rows_of(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
+def table_for(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
     """The table's rows at the given budgets; all rows if none is given.
 
     Raises:

@@ -122,28 +122,30 @@ class GainEstimator:
 
         def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             weights, rho = point[:-1], np.exp(point[-1])
-            found, toward, by_rho = 0.0, np.zeros(len(weights)), 0.0
+            squared_error, toward, by_rho = 0.0, np.zeros(len(weights)), 0.0
             for block, columns in zip(blocks, scaled, strict=True):
                 height = np.exp(np.clip(columns @ weights, MIN_EXPONENT, MAX_EXPONENT))
                 decay = np.exp(rho * block.growth)
                 error = np.outer(1 - decay, height) - block.gained
-                found += float(np.vdot(error, error)) / total
+                squared_error += float(np.vdot(error, error)) / total
                 slope = 2 * error @ height / total
                 toward += (2 * height * ((1 - decay) @ error) / total) @ columns
                 by_rho += float(slope @ (-decay * block.growth)) * rho
             toward[1:] += 2 * PENALTY * weights[1:]
             penalty = PENALTY * float(weights[1:] @ weights[1:])
-            return found + penalty, np.append(toward, by_rho)
+            return squared_error + penalty, np.append(toward, by_rho)
 
         start = np.zeros(len(COLUMNS) + 1)
         start[0], start[-1] = -3.0, np.log(0.5)
         bounds = [*[(None, None)] * len(COLUMNS), tuple(np.log(RHO))]
         options = {"maxiter": 300}
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-        weights = found[:-1] / scale
+        optimum = minimize(
+            loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        ).x
+        weights = optimum[:-1] / scale
         weights[0] -= weights @ middle
         weights = np.round(weights, DIGITS)
-        rho = round(float(np.exp(found[-1])), DIGITS)
+        rho = round(float(np.exp(optimum[-1])), DIGITS)
         self.model_ = GainModel(weights=tuple(weights.tolist()), rho=rho)
         return self
 

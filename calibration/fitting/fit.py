@@ -127,15 +127,15 @@ def fit(
     oracle_edges = edges_of(measured, n_bins, outcomes.replicates) if binned else ()
     counts = sorted(set(pilots))
     outcomes.prepare(_outcomes_needed(grid, budgets, counts), counts)
-    fitted = in_threads(lambda n: fit_difficulty(outcomes, n, n_bins), counts, outcomes.n_jobs)
-    difficulty = dict(zip(counts, fitted, strict=True))
+    models = in_threads(lambda n: fit_difficulty(outcomes, n, n_bins), counts, outcomes.n_jobs)
+    difficulty = dict(zip(counts, models, strict=True))
     rows = _fit_rows(outcomes, grid, budgets, difficulty, oracle_edges)
     # Traffic is compared by the smallest number of pilots, which every prompt has. More pilots are
     # drawn only for prompts that did not end before, the harder ones: traffic like calibration
     # would seem to have drifted.
     min_pilots = min(count for count in difficulty if count)
     row_pilots = [fitted.row.pilots for fitted in rows.predicted if fitted.row.pilots]
-    edges = {f"predicted, {count} pilots": fitted.edges for count, fitted in difficulty.items()}
+    edges = {f"predicted, {count} pilots": model.edges for count, model in difficulty.items()}
     top_plans, most = grid(max(budgets), 0), samples or top_samples(budgets)
     return Calibration(
         table=_table("predicted", rows.predicted, fingerprint),
