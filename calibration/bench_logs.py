@@ -128,10 +128,10 @@ def measure_splits(
     parts, ways, tables = [], [], []
     for train, test in divided:
         fitted = fit_log(
-            log.of(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
+            log.take(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
         )
         table = _within(fitted.calibration.table, log)
-        curves = log_curves(log.of(test), fitted.fitted_policy, table, n_jobs)
+        curves = log_curves(log.take(test), fitted.fitted_policy, table, n_jobs)
         way = fitted.cheapest
         parts.append((test, [*curves, as_chosen(curves, way)]))
         ways.append(way)

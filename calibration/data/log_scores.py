@@ -169,7 +169,7 @@ def _scored(
     filled = np.array([not is_blank(cell) for cell in rows.cells[column]])
     # Where none has any, all need one.
     place = answered | filled if filled.any() else np.ones_like(filled)
-    return place, rows.taken(np.flatnonzero(place).tolist())
+    return place, rows.take(np.flatnonzero(place).tolist())
 
 
 def _lowest_elsewhere(values: Sequence[float], place: NDArray[np.bool_]) -> NDArray[np.float64]:

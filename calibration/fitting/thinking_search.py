@@ -73,7 +73,7 @@ class Questions:
         """How thoughts and direct answers vote, fitted once on some questions under all caps."""
         key = (*caps, probed, *train.tolist())
         if key not in self._known:
-            thoughts = self.thoughts.of(train)
+            thoughts = self.thoughts.take(train)
             capped = [thoughts.at_cap(cap, probed) for cap in caps]
             self._known[key] = fit_branch_scoring(capped, thoughts.direct)
         return self._known[key]
@@ -101,7 +101,7 @@ class Questions:
             train = np.setdiff1d(self.everyone, test)
             scoring = self.scoring(caps, probed, train).tempered(power)
             for under, vote in zip(capped, votes, strict=True):
-                vote[test] = votes_of(scoring, under.of(test))
+                vote[test] = votes_of(scoring, under.take(test))
         return votes
 
 
@@ -187,7 +187,7 @@ class CapSearch:
 
         def part(test: NDArray[np.int64]) -> Curve:
             policy = self.policy(caps, np.setdiff1d(questions.everyone, test))
-            return price_curve(BY_PRICE, policy, runs.of(test), self.prices)
+            return price_curve(BY_PRICE, policy, runs.take(test), self.prices)
 
         parts = in_threads(part, questions.held_out, questions.n_jobs)
         order = np.argsort(np.concatenate(questions.held_out))
@@ -222,7 +222,7 @@ class CapSearch:
     def _sampling(self, cap: int, train: NDArray[np.int64], before: bool = False) -> SampleGain:
         key = (before, cap, *train.tolist())
         if key not in self._known:
-            runs = self._runs.under([cap]).of(train)
+            runs = self._runs.under([cap]).take(train)
             direct = self._questions.thoughts.direct
             each = 0.0 if direct is None else round(float(direct.tokens[train].mean()), 1)
             self._known[key] = fit_sample_gain(runs, self._stages, self._direct, each, before)
@@ -231,4 +231,4 @@ class CapSearch:
     def _deepening(self, low: int, high: int, train: NDArray[np.int64]) -> DepthGain:
         begun = sum(stage < self._direct for stage in self._stages)
         dropped = 0 if self._probed else self._questions.thoughts.probe_tokens
-        return fit_depth_gain(self._runs.under([low, high]).of(train), begun, dropped)
+        return fit_depth_gain(self._runs.under([low, high]).take(train), begun, dropped)
