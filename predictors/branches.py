@@ -56,6 +56,11 @@ class Branch:
         if self.nll is not None and not self.nll >= 0:
             raise InputError("nll", self.nll, "must be 0 or more")
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether it is a thought that the model has not ended."""
+        return self.state in ("open", "capped")
+
 
 class BranchScoring(JsonArtifact):
     """Weights of a logistic model of whether a branch's answer is correct.
