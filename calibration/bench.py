@@ -29,8 +29,9 @@ from calibration.replay.curves import (
 )
 from calibration.replay.estimators import best_of_n_accuracy
 from calibration.replay.gain_rows import gain_rows
+from calibration.replay.outcomes import Outcomes
 from calibration.replay.policy_curves import exact_curve, policy_curve, predicted
-from calibration.replay.replay import Outcomes, Replay
+from calibration.replay.replay import Replay
 from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.savings import greatest, savings

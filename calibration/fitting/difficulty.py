@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from allocator.bins import DifficultyBins, bin_of
 from calibration.fitting.crossval import out_of_fold_predictions
-from calibration.replay.replay import Outcomes
+from calibration.replay.outcomes import Outcomes
 from predictors.difficulty import DifficultyModel
 from predictors.distribution import DistributionEstimator
 from predictors.learned import DifficultyPredictor
@@ -52,7 +52,7 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
     """
     from scipy.stats import spearmanr
 
-    features, measured = outcomes.features(pilots), outcomes.measured(pilots)
+    features, measured = outcomes.features(pilots), outcomes.pass_at_1(pilots)
     make: Callable[[], DifficultyPredictor | PromptProbe] = DifficultyPredictor
     if pilots == 0:
         # Replicates differ in their samples alone. The probe chooses its penalty by leaving out

@@ -21,7 +21,7 @@ from calibration.fitting.plan_selection import (
     smoothed,
 )
 from calibration.replay.intervals import accuracy_interval
-from calibration.replay.replay import Outcome, Outcomes
+from calibration.replay.outcomes import Outcome, Outcomes
 
 
 @dataclass(frozen=True)
