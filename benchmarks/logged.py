@@ -134,7 +134,7 @@ def ablation(log: Log) -> list[dict[str, Any]]:
     each = list(splits(len(log.answer), SPLIT, list(SEEDS)))
     with progress("Ingredients", len(each)) as done:
         for train, test in each:
-            parts.append((test, ingredients(log.of(train), log.of(test))))
+            parts.append((test, ingredients(log.take(train), log.take(test))))
             done(None)
     tested, curves = pooled(parts, len(log.answer))
     draws = resamples(len(tested))

@@ -29,8 +29,9 @@ from calibration.replay.curves import (
 )
 from calibration.replay.estimators import best_of_n_accuracy
 from calibration.replay.gain_rows import gain_rows
+from calibration.replay.outcomes import Outcomes
 from calibration.replay.policy_curves import exact_curve, policy_curve, predicted
-from calibration.replay.replay import Outcomes, Replay
+from calibration.replay.replay import Replay
 from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.savings import greatest, savings
@@ -46,7 +47,7 @@ from runtime.request import RequestSettings
 BASELINE = NAMES["weighted"]
 
 
-def rows_of(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
+def table_for(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
     """The table's rows at the given budgets; all rows if none is given.
 
     Raises:

@@ -23,7 +23,7 @@ from calibration.from_logs import fit_log
 from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consistency
 from calibration.replay.curves import Curve, majority_curve, plan_curve
 from calibration.replay.log_replay import LoggedReplay
-from calibration.replay.thinking_curve import thinking_curve, within
+from calibration.replay.thinking_curve import stages_within, thinking_curve
 from calibration.replay.ways import CHOSEN, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.summarise import FITTED, NAMES
@@ -86,7 +86,7 @@ def measure_log(
                 "the artifact's policy over thinking tokens needs the columns probes and "
                 "probe_every, or thinking_tokens; remove its thinking.json to test the rest",
             )
-        thinking = within(policy.thinking, log.thoughts)
+        thinking = stages_within(policy.thinking, log.thoughts)
         curves.append(thinking_curve(log.thoughts, thinking, n_jobs))
         most, all_of_it = thinking.stages[-1], policy.thinking.stages[-1]
         if most < all_of_it:
@@ -128,10 +128,10 @@ def measure_splits(
     parts, ways, tables = [], [], []
     for train, test in divided:
         fitted = fit_log(
-            log.of(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
+            log.take(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
         )
         table = _within(fitted.calibration.table, log)
-        curves = log_curves(log.of(test), fitted.fitted_policy, table, n_jobs)
+        curves = log_curves(log.take(test), fitted.fitted_policy, table, n_jobs)
         way = fitted.cheapest
         parts.append((test, [*curves, as_chosen(curves, way)]))
         ways.append(way)

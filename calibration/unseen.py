@@ -69,7 +69,7 @@ def unseen_questions(log: Log, folder: Path) -> tuple[Log, int | None]:
             "the artifact was calibrated on every one of its questions; test on others, or "
             "calibrate on a part of them: --split 0.5",
         )
-    return log.of(np.flatnonzero(~seen)), int(seen.sum())
+    return log.take(np.flatnonzero(~seen)), int(seen.sum())
 
 
 def _calibrated_on(folder: Path) -> CalibratedOn | None:

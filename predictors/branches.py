@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
+from predictors.transforms import bounded_exp, sqrt_nll
 
 State = Literal["open", "capped", "finished", "direct"]
 MAX_LOG_ODDS = 30.0  # votes stay finite
@@ -54,6 +55,11 @@ class Branch:
             raise InputError("first", self.first, f"must be from 1 to the depth, {self.depth}")
         if self.nll is not None and not self.nll >= 0:
             raise InputError("nll", self.nll, "must be 0 or more")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it is a thought that the model has not ended."""
+        return self.state in ("open", "capped")
 
 
 class BranchScoring(JsonArtifact):
@@ -93,7 +99,7 @@ class BranchScoring(JsonArtifact):
         """
         weights = np.array([self.log_depth, self.unfinished, self.log_first, self.sqrt_nll])
         odds = self.intercept + branch_columns(depth, first, finished, nll) @ weights
-        return _odds(odds)
+        return bounded_exp(odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
 
     def tempered(self, power: float) -> "BranchScoring":
         """The scoring whose votes are this one's raised to a power.
@@ -106,7 +112,8 @@ class BranchScoring(JsonArtifact):
 
     def direct_votes(self, nll: ArrayLike) -> NDArray[np.float64]:
         """The vote of direct answers, by their negative log-probabilities; of the same shape."""
-        return _odds(self.intercept + self.direct + self.direct_sqrt_nll * root_of(nll))
+        odds = self.intercept + self.direct + self.direct_sqrt_nll * sqrt_nll(nll)
+        return bounded_exp(odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
 
     def votes_of(self, branches: Sequence[Branch]) -> NDArray[np.float64]:
         """The vote of each branch, shape (branches,); 0 of one without an answer.
@@ -131,15 +138,6 @@ class BranchScoring(JsonArtifact):
         return np.where([branch.answer is not None for branch in branches], found, 0.0)
 
 
-def _odds(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.exp(np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)))
-
-
-def root_of(nll: ArrayLike) -> NDArray[np.float64]:
-    """Root of negative log-probabilities, of the same shape."""
-    return np.asarray(np.sqrt(np.maximum(0.0, np.asarray(nll, dtype=float))))
-
-
 def branch_columns(
     depth: ArrayLike, first: ArrayLike, finished: ArrayLike, nll: ArrayLike
 ) -> NDArray[np.float64]:
@@ -150,4 +148,4 @@ def branch_columns(
     depths = np.asarray(depth, dtype=float)
     share = np.asarray(first, dtype=float) / depths
     ended = np.asarray(finished, dtype=float)
-    return np.stack([np.log(depths), 1 - ended, np.log(share), ended * root_of(nll)], axis=-1)
+    return np.stack([np.log(depths), 1 - ended, np.log(share), ended * sqrt_nll(nll)], axis=-1)

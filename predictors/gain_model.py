@@ -24,11 +24,12 @@ from pydantic import Field
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.schedule import Schedule
+from predictors.transforms import bounded_exp, log_odds
 from predictors.vote_state import overtaken
 
 PENALTY = 1e-5  # on squared weights of standardised columns: keeps them bounded
 MIN_EXPONENT, MAX_EXPONENT = -20.0, 1.0
-NEAREST = 0.002  # scores are clipped to this distance from 0 and 1 before log-odds
+LOG_ODDS_CLIP = 0.002  # scores are clipped to this distance from 0 and 1 before log-odds
 DIGITS = 5  # of fitted parameters; further digits are noise
 # What rho may be: below, gains hardly ever level off; above, at once.
 RHO = (10.0**-DIGITS, 100.0)
@@ -81,8 +82,7 @@ class GainModel(JsonArtifact):
         ahead = np.array([_ahead(schedule, stage, j) for j in range(stage + 1, len(costs))])
         same = _columns(states, searches_ahead=0) @ np.array(self.weights)
         exponent = same[:, None] + self.weights[-1] * ahead
-        gained = np.exp(np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT)) * reached
-        return np.asarray(gained)
+        return np.asarray(bounded_exp(exponent, MIN_EXPONENT, MAX_EXPONENT) * reached)
 
 
 class GainEstimator:
@@ -122,28 +122,30 @@ class GainEstimator:
 
         def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             weights, rho = point[:-1], np.exp(point[-1])
-            found, toward, by_rho = 0.0, np.zeros(len(weights)), 0.0
+            squared_error, toward, by_rho = 0.0, np.zeros(len(weights)), 0.0
             for block, columns in zip(blocks, scaled, strict=True):
-                height = np.exp(np.clip(columns @ weights, MIN_EXPONENT, MAX_EXPONENT))
+                height = bounded_exp(columns @ weights, MIN_EXPONENT, MAX_EXPONENT)
                 decay = np.exp(rho * block.growth)
                 error = np.outer(1 - decay, height) - block.gained
-                found += float(np.vdot(error, error)) / total
+                squared_error += float(np.vdot(error, error)) / total
                 slope = 2 * error @ height / total
                 toward += (2 * height * ((1 - decay) @ error) / total) @ columns
                 by_rho += float(slope @ (-decay * block.growth)) * rho
             toward[1:] += 2 * PENALTY * weights[1:]
             penalty = PENALTY * float(weights[1:] @ weights[1:])
-            return found + penalty, np.append(toward, by_rho)
+            return squared_error + penalty, np.append(toward, by_rho)
 
         start = np.zeros(len(COLUMNS) + 1)
         start[0], start[-1] = -3.0, np.log(0.5)
         bounds = [*[(None, None)] * len(COLUMNS), tuple(np.log(RHO))]
         options = {"maxiter": 300}
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-        weights = found[:-1] / scale
+        optimum = minimize(
+            loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        ).x
+        weights = optimum[:-1] / scale
         weights[0] -= weights @ middle
         weights = np.round(weights, DIGITS)
-        rho = round(float(np.exp(found[-1])), DIGITS)
+        rho = round(float(np.exp(optimum[-1])), DIGITS)
         self.model_ = GainModel(weights=tuple(weights.tolist()), rho=rho)
         return self
 
@@ -194,7 +196,7 @@ def _columns(states: NDArray[np.float64], searches_ahead: int) -> NDArray[np.flo
     weight = np.where(mean > 0, 1 / np.maximum(mean, 1e-6), 0.0)
     weights = np.array([np.ones(len(states)), weight])
     lost = overtaken(mass * weights, rival * weights)
-    best, other_best, mean_odds = _log_odds(states[:, BEST_TO_MEAN]).T
+    best, other_best, mean_odds = log_odds(states[:, BEST_TO_MEAN], LOG_ODDS_CLIP).T
     columns = np.empty((len(states), len(COLUMNS)))
     columns[:, 0] = 1.0
     columns[:, 1:3] = np.log(np.maximum(lost, 1e-6)).T
@@ -204,8 +206,3 @@ def _columns(states: NDArray[np.float64], searches_ahead: int) -> NDArray[np.flo
     columns[:, 10] = np.log(np.maximum(prompt_tokens, 1))
     columns[:, 11] = searches_ahead
     return columns
-
-
-def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    bounded = np.minimum(np.maximum(scores, NEAREST), 1 - NEAREST)
-    return np.asarray(np.log(bounded / (1 - bounded)))

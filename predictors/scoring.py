@@ -16,9 +16,10 @@ from pydantic import Field
 
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
+from predictors.transforms import log_odds, sqrt_nll
 
-# Scores are clipped to this distance from 0 and 1.
-NEAREST = 1e-6
+# Scores are clipped to this distance from 0 and 1 before log-odds.
+LOG_ODDS_CLIP = 1e-6
 MAX_LOG_ODDS = 700.0  # beyond, exp overflows
 # Share of the probability in a score that is a power of it: the best, beyond the top, would all
 # score the same.
@@ -95,7 +96,9 @@ class Scoring(JsonArtifact):
                 raise InputError("scores", list(scores), f"must include {name!r}, which has weight")
             odds = odds + weight * score_log_odds(scores[name], name in self.logits)
         if self.sqrt_nll:
-            odds = odds + self.sqrt_nll * sqrt_nll(_given("logprob", logprob))
+            odds = odds + self.sqrt_nll * sqrt_nll(
+                -np.asarray(_given("logprob", logprob), dtype=float)
+            )
         if self.log_tokens:
             odds = odds + self.log_tokens * log_tokens(_given("tokens", tokens))
         if self.unfinished:
@@ -122,16 +125,7 @@ class Scoring(JsonArtifact):
 def score_log_odds(scores: ArrayLike, logits: bool = False) -> NDArray[np.float64]:
     """Log-odds of scores in [0, 1]; scores that are log-odds already are left as they are."""
     values = np.asarray(scores, dtype=float)
-    if logits:
-        return values
-    # Every step of a search is scored: np.clip takes several times as long for one number.
-    bounded = np.minimum(np.maximum(values, NEAREST), 1 - NEAREST)
-    return np.asarray(np.log(bounded / (1 - bounded)))
-
-
-def sqrt_nll(logprob: ArrayLike) -> NDArray[np.float64]:
-    """Root of the negative log-probability."""
-    return np.asarray(np.sqrt(np.maximum(0.0, -np.asarray(logprob, dtype=float))))
+    return values if logits else log_odds(values, LOG_ODDS_CLIP)
 
 
 def log_tokens(tokens: ArrayLike) -> NDArray[np.float64]:

@@ -31,6 +31,7 @@ from allocator.files import JsonArtifact
 from allocator.price import interpolated_price
 from predictors.branches import Branch, BranchScoring
 from predictors.thinking_state import BASE, PROBE_TOKENS, STATE_NAMES, gain_columns, state_of
+from predictors.transforms import bounded_exp
 
 THINKING = "thinking.json"  # its file in an artifact
 DEEPENING = 5  # columns of the gain of more depth
@@ -144,12 +145,15 @@ class ThinkingPolicy(JsonArtifact):
         """
         columns, unfinished = gain_columns(states), states[..., STATE_NAMES.index("unfinished")]
         more = self._gain(level, stage)
-        height = _exp(columns[..., :BASE] @ np.array(more.weights))
+        height = bounded_exp(
+            columns[..., :BASE] @ np.array(more.weights), MIN_EXPONENT, MAX_EXPONENT
+        )
         spent = self.expected_tokens(level, self.stages[stage:])
         depth_gain = depth_cost = np.zeros(height.shape)
         if level < len(self.deepening):
             step = self.deepening[level]
-            depth_gain = _exp(columns @ np.array(step.weights)) * (unfinished > 0)
+            deeper = bounded_exp(columns @ np.array(step.weights), MIN_EXPONENT, MAX_EXPONENT)
+            depth_gain = deeper * (unfinished > 0)
             depth_cost = unfinished * step.tokens
         return Outlook(
             height[..., None] * (1 - (spent[0] / spent[1:]) ** more.rho),
@@ -283,7 +287,3 @@ class Outlook:
         deeper = self.depth_gain > rate * self.depth_cost
         chosen = np.where(sample, Action.SAMPLE, Action.STOP)
         return np.asarray(np.where(deepen & (deeper | ~sample), Action.DEEPEN, chosen))
-
-
-def _exp(exponent: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.exp(np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT)))

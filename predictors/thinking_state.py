@@ -63,8 +63,7 @@ def state_of(
     depths = np.array([branch.depth for branch in branches], dtype=float)
     direct = np.array([branch.state == "direct" for branch in branches])
     # Where a thought has not ended an answer is forced, whether or not there are probes before it.
-    cut = ("open", "capped")
-    forced = np.array([b.state in cut and b.depth not in probes for b in branches])
+    forced = np.array([b.unfinished and b.depth not in probes for b in branches])
     tokens = probed_tokens(depths, probes, probe_tokens) + probe_tokens * forced
     ended = np.array([branch.state == "finished" for branch in branches])
     tokens = np.where(direct, depths, tokens + answer_tokens * ended)
@@ -76,7 +75,7 @@ def state_of(
             votes.sum(),
             (votes**2).sum(),
             tokens.sum(),
-            sum(branch.state in ("open", "capped") for branch in branches),
+            sum(branch.unfinished for branch in branches),
         ]
     )
 

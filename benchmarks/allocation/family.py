@@ -105,7 +105,7 @@ class SeededReplay(Replay):
         self.each = each
 
     @property
-    def pass_at_1(self) -> NDArray[np.float64]:
+    def pass_at_1_by_prompt(self) -> NDArray[np.float64]:
         """pass@1 from all solutions of all seeds, shape (prompts,)."""
         return oracle_pass_at_1([record.independent.correct for record in self.records])
 

@@ -135,7 +135,7 @@ def methods(
 ) -> list[Curve]:
     """Methods that need an artifact alone, on the test prompts; the baseline first."""
     plain = [Plan(strategy="best_of_n", n=n) for n in budgets]
-    oracle = np.repeat(test.pass_at_1[:, None], test.replicates, axis=1)
+    oracle = np.repeat(test.pass_at_1_by_prompt[:, None], test.replicates, axis=1)
     schedule = known.prices.schedule
     adaptive_runs = test.adaptive_runs(schedule)
     gains = gains_between_stages(known.gain_model, schedule, adaptive_runs.states)

@@ -13,8 +13,8 @@ from allocator.policy import Policy, settled
 from allocator.table import LookupTable
 from benchmarks.allocation.family import SeededReplay
 from calibration.replay.curves import Curve, averaged
+from calibration.replay.outcomes import Outcome
 from calibration.replay.policy_curves import PassAt1
-from calibration.replay.replay import Outcome
 from predictors.difficulty import DifficultyModel
 from runtime.solving.decide import INTERVAL_LEVEL
 

@@ -94,7 +94,9 @@ def compare(
     for count in pilots:
         if count:
             inputs = outcomes.features(count)
-            rows += _compared(count, "pilots", inputs, outcomes.pass_at_1, OF_PILOTS, shuffles)
+            rows += _compared(
+                count, "pilots", inputs, outcomes.pass_at_1_by_prompt, OF_PILOTS, shuffles
+            )
             continue
         if prompt is None:
             raise InputError("prompt", None, "0 pilots: give what is known of the prompts alone")
@@ -104,7 +106,7 @@ def compare(
             ("prompt", surface, OF_PROMPTS),
             ("prompt and state", both, OF_STATES),
         ):
-            rows += _compared(0, name, inputs, outcomes.pass_at_1, regressors, shuffles)
+            rows += _compared(0, name, inputs, outcomes.pass_at_1_by_prompt, regressors, shuffles)
     return rows
 
 

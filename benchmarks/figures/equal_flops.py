@@ -77,7 +77,7 @@ def one_solution(replay: Replay) -> float:
 def small_searches(samples: Samples) -> Compared:
     """Small searches by the PRM of the base's own size, on the further prompts."""
     replay = samples.small
-    bins = bins_by(replay.pass_at_1)
+    bins = bins_by(replay.pass_at_1_by_prompt)
     curve = compute_optimal(ORACLE, replay, candidates(OWN_SIZE), powers(SMALL_N), bins)
     return _compared(replay, curve, bins)
 
@@ -94,7 +94,7 @@ def chosen_revisions(samples: Samples) -> Compared:
     budgets = [plan.n for plan in plans[0]]
     costs = [np.full(outcome.correct.shape, n) for n, outcome in zip(budgets, tried, strict=True)]
     curve = averaged(ORACLE, budgets, tried, costs)
-    return _compared(replay, curve, bins_by(replay.pass_at_1))
+    return _compared(replay, curve, bins_by(replay.pass_at_1_by_prompt))
 
 
 def _compared(replay: SeededReplay, curve: Curve, bins: NDArray[np.int64]) -> Compared:

@@ -16,7 +16,7 @@ from calibration.fitting.difficulty import edges_of
 from calibration.fitting.plan_selection import held_out_figures
 from calibration.replay.curves import Curve, averaged, cost_at, gains_at
 from calibration.replay.gain_rows import SHARES, part_way
-from calibration.replay.replay import Outcome
+from calibration.replay.outcomes import Outcome
 from calibration.report.targets import Interval
 
 BINS = 5
@@ -40,7 +40,7 @@ class Tried(Protocol):
     def replicates(self) -> int: ...
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
-        """See `calibration.replay.replay.Outcomes`."""
+        """See `calibration.replay.outcomes.Outcomes`."""
         ...
 
 

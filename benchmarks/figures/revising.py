@@ -36,7 +36,7 @@ def best_ratios(revised: SeededReplay, budgets: Sequence[int]) -> list[list[Plan
     """In each bin, the most accurate ratio at each budget, of equally accurate ones the one of the
     fewest FLOPs; all prompts take part in the choice, for it is tried on others.
     """
-    bins = bins_by(revised.pass_at_1)
+    bins = bins_by(revised.pass_at_1_by_prompt)
     found = []
     for number in range(int(bins.max()) + 1):
         inside, chosen = bins == number, []

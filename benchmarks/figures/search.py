@@ -55,7 +55,7 @@ def best_of(n: int) -> Plan:
 
 def oracle_bins(samples: Samples) -> NDArray[np.int64]:
     """The bin of each prompt by pass@1 of all its independent solutions, shape (prompts,)."""
-    return bins_by(samples.by_prm.pass_at_1)
+    return bins_by(samples.by_prm.pass_at_1_by_prompt)
 
 
 def predicted_bins(samples: Samples) -> NDArray[np.int64]:

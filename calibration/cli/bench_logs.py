@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from allocator.errors import InputError
-from calibration.bench import rows_of
+from calibration.bench import table_for
 from calibration.bench_logs import (
     LogFindings,
     check_share,
@@ -64,7 +64,7 @@ def bench_log(
         if splits != SPLITS:
             raise InputError("splits", splits, "it goes with --split; leave it out")
         policy = FittedPolicy.load(artifact)
-        table, folder = rows_of(policy.policy.table, some), policy.folder
+        table, folder = table_for(policy.policy.table, some), policy.folder
         log, left_out = unseen_questions(options.read(columns, answers, aggregation), folder)
         with console.status("Measuring"):
             found = measure_log(log, policy, table, leading_way(folder), n_jobs)

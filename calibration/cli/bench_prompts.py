@@ -12,9 +12,9 @@ from allocator.errors import InputError
 from allocator.lock import LOCK, exclusive
 from calibration.bench import (
     measure,
-    rows_of,
     sample,
     schedule_within,
+    table_for,
     work_of,
 )
 from calibration.cli.options import load_table, numbers
@@ -64,7 +64,7 @@ def bench_prompts(
     """
     started = time.time()
     kind, folder = engine_kind(engine), artifact_folder(artifact)
-    table = rows_of(load_table(folder), numbers("budgets", budgets) if budgets else [])
+    table = table_for(load_table(folder), numbers("budgets", budgets) if budgets else [])
     graded, left_out = _some_unseen(prompts, read_graded_prompts(dataset, data), folder, seed)
     loaded = load(folder)
     way, settings = leading_way(folder), loaded.settings

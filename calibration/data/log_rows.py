@@ -78,7 +78,7 @@ class LogRows:
                 raise self.refusal(number, column, cell, str(error)) from None
         return values
 
-    def taken(self, kept: Sequence[int]) -> "LogRows":
+    def take(self, kept: Sequence[int]) -> "LogRows":
         """Some of the samples, by their indices."""
         cells = {name: [column[row] for row in kept] for name, column in self.cells.items()}
         return replace(self, numbers=[self.numbers[row] for row in kept], cells=cells)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from calibration.data.cells import as_scores, is_blank
 from calibration.data.log_rows import LogRows
-from predictors.scoring import NEAREST
+from predictors.scoring import LOG_ODDS_CLIP
 from runtime.verifiers.base import Aggregation, aggregate, all_aggregations
 
 # A column with at least this share of values outside [0, 1] holds log-odds. With fewer it is
@@ -169,7 +169,7 @@ def _scored(
     filled = np.array([not is_blank(cell) for cell in rows.cells[column]])
     # Where none has any, all need one.
     place = answered | filled if filled.any() else np.ones_like(filled)
-    return place, rows.taken(np.flatnonzero(place).tolist())
+    return place, rows.take(np.flatnonzero(place).tolist())
 
 
 def _lowest_elsewhere(values: Sequence[float], place: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -222,11 +222,11 @@ def _are_logits(rows: LogRows, column: str, cells: list[list[float]]) -> bool:
 
 
 def _probabilities(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-odds as probabilities, none below `NEAREST`.
+    """Log-odds as probabilities, none below `LOG_ODDS_CLIP`.
 
     Rewards far below 0 would all weigh 0 in a vote, and the first sample would win it. So small,
     they weigh the same, and votes are counted.
     """
     from scipy.special import expit
 
-    return np.asarray(np.maximum(NEAREST, expit(log_odds)))
+    return np.asarray(np.maximum(LOG_ODDS_CLIP, expit(log_odds)))

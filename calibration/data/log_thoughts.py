@@ -116,7 +116,7 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
     # The tokens by which a row exceeds its cap are of its answer.
     beyond = [n - cap for n, cap in zip(tokens, caps, strict=True) if 0 < cap < np.inf]
     kept = [row_of[max(row_of)] for row_of in of.values()]
-    cut = [False] * len(kept) if top < np.inf else _cut_off(rows.taken(kept))
+    cut = [False] * len(kept) if top < np.inf else _cut_off(rows.take(kept))
     of_cut = {row for row, was_cut in zip(kept, cut, strict=True) if was_cut}
     capped = _Capped(rows, answers, tokens, depths, top, max(beyond, default=0.0), of_cut)
     for row_of in of.values():
@@ -132,7 +132,7 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
         given = [row_of[0.0] for row_of in of.values()]
         nll = [0.0] * len(given)
         if "logprob" in rows.names:
-            nll = [-logprob for logprob in rows.taken(given).parsed("logprob", as_logprob)]
+            nll = [-logprob for logprob in rows.take(given).parsed("logprob", as_logprob)]
         direct = np.array([[max(1.0, tokens[row]) for row in given], nll]).T
     lengths = [capped.thought(row_of) for row_of in of.values()]
     after = [max(0.0, tokens[row] - n) for row, n in zip(kept, lengths, strict=True)]
@@ -146,7 +146,7 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
         probe_tokens=capped.probe_tokens(list(of.values()), np.add(lengths, cut).tolist()),
         limit=None if top == np.inf else int(top),
     )
-    return rows.taken(kept), found
+    return rows.take(kept), found
 
 
 @dataclass(frozen=True)

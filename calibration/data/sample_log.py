@@ -104,7 +104,7 @@ class Log:
         """Where there is a sample, shape (questions, samples)."""
         return np.asarray(np.arange(self.answer.shape[1]) < self.sizes[:, None])
 
-    def of(self, questions: NDArray[np.int64]) -> "Log":
+    def take(self, questions: NDArray[np.int64]) -> "Log":
         """The samples of some questions, by their indices."""
 
         def chosen(values: NDArray[Any] | None) -> Any:
@@ -121,7 +121,7 @@ class Log:
             logprob=chosen(self.logprob),
             finished=chosen(self.finished),
             confidence=chosen(self.confidence),
-            thoughts=None if self.thoughts is None else self.thoughts.of(questions),
+            thoughts=None if self.thoughts is None else self.thoughts.take(questions),
         )
 
 

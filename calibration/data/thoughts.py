@@ -28,7 +28,7 @@ class DirectAnswers:
     tokens: NDArray[np.float64]
     nll: NDArray[np.float64]
 
-    def of(self, questions: NDArray[np.int64]) -> "DirectAnswers":
+    def take(self, questions: NDArray[np.int64]) -> "DirectAnswers":
         """Those of some questions, by their indices."""
         return DirectAnswers(self.answer[questions], self.tokens[questions], self.nll[questions])
 
@@ -54,7 +54,7 @@ class Capped:
     cost: NDArray[np.float64]
     nll: NDArray[np.float64]
 
-    def of(self, questions: NDArray[np.int64]) -> "Capped":
+    def take(self, questions: NDArray[np.int64]) -> "Capped":
         """The thoughts of some questions, by their indices."""
         return Capped(*(getattr(self, name)[questions] for name in self.__dataclass_fields__))
 
@@ -120,14 +120,14 @@ class Thoughts:
         if self.tokens.size and self.tokens.min() < 1:
             raise InputError("tokens", float(self.tokens.min()), "must be 1 or more")
 
-    def of(self, questions: NDArray[np.int64]) -> "Thoughts":
+    def take(self, questions: NDArray[np.int64]) -> "Thoughts":
         """The thoughts of some questions, by their indices."""
         return replace(
             self,
             answer=self.answer[questions],
             tokens=self.tokens[questions],
             forced=self.forced[questions],
-            direct=None if self.direct is None else self.direct.of(questions),
+            direct=None if self.direct is None else self.direct.take(questions),
             nll=None if self.nll is None else self.nll[questions],
             answer_tokens=None if self.answer_tokens is None else self.answer_tokens[questions],
             cut=None if self.cut is None else self.cut[questions],

@@ -13,7 +13,7 @@ from allocator.schedule import Schedule, schedule_of
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import FittedDifficulty
 from calibration.fitting.plan_selection import bin_accuracies
-from calibration.replay.replay import Outcomes
+from calibration.replay.outcomes import Outcomes
 from predictors.difficulty import traffic_signals
 
 # Searches in schedules begin at this cost, and those of some schedules end at the other.

@@ -8,7 +8,8 @@ from calibration.data.answer_codes import CORRECT, UNANSWERED
 from calibration.data.thoughts import Capped, DirectAnswers
 from calibration.fitting.scoring import NothingToLearnError, WithinQuestions
 from calibration.replay.parallel import one_blas_thread
-from predictors.branches import DECIMALS, BranchScoring, branch_columns, root_of
+from predictors.branches import DECIMALS, BranchScoring, branch_columns
+from predictors.transforms import sqrt_nll
 
 
 def fit_branch_scoring(
@@ -31,7 +32,7 @@ def fit_branch_scoring(
     mean = np.mean([found.mean(axis=(0, 1)) for found in thoughts], axis=0)
     if direct is not None:
         own = np.full((*direct.answer.shape, len(mean) + 2), [*mean, 1.0, 0.0])
-        own[..., -1] = root_of(direct.nll)
+        own[..., -1] = sqrt_nll(direct.nll)
     columns, right, questions = [], [], []
     for number, (under, found) in enumerate(zip(capped, thoughts, strict=True)):
         answer, found = under.answer, np.pad(found, ((0, 0), (0, 0), (0, 2)))

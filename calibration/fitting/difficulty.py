@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from allocator.bins import DifficultyBins, bin_of
 from calibration.fitting.crossval import out_of_fold_predictions
-from calibration.replay.replay import Outcomes
+from calibration.replay.outcomes import Outcomes
 from predictors.difficulty import DifficultyModel
 from predictors.distribution import DistributionEstimator
 from predictors.learned import DifficultyPredictor
@@ -52,7 +52,7 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
     """
     from scipy.stats import spearmanr
 
-    features, measured = outcomes.features(pilots), outcomes.measured(pilots)
+    features, measured = outcomes.features(pilots), outcomes.pass_at_1(pilots)
     make: Callable[[], DifficultyPredictor | PromptProbe] = DifficultyPredictor
     if pilots == 0:
         # Replicates differ in their samples alone. The probe chooses its penalty by leaving out
@@ -62,39 +62,39 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
     rows = features.shape[1]
     flat, target = features.reshape(-1, features.shape[-1]), measured.ravel()
     prompts = np.repeat(np.arange(outcomes.prompts), rows)
-    told = out_of_fold_predictions(flat, target, prompts, make)
+    out_of_fold = out_of_fold_predictions(flat, target, prompts, make)
     predictor = make().fit(flat, target)
-    served = predictor.predict(flat)
-    distribution = DistributionEstimator().fit(told, target, prompts).distribution_
-    varies = all(np.ptp(values) > NOISE for values in (told, served, target))
-    predicted = _as_served(told, served, prompts)
+    in_sample = predictor.predict(flat)
+    distribution = DistributionEstimator().fit(out_of_fold, target, prompts).distribution_
+    varies = all(np.ptp(values) > NOISE for values in (out_of_fold, in_sample, target))
+    predicted = _merge_predictions(out_of_fold, in_sample, prompts)
     return FittedDifficulty(
         pilots=pilots,
         model=DifficultyModel(predictor, distribution),
         predicted=np.repeat(predicted, outcomes.replicates // rows),
         edges=edges_of(predicted, n_bins, rows),
-        rank_correlation=float(spearmanr(told, target).statistic) if varies else 0.0,
+        rank_correlation=float(spearmanr(out_of_fold, target).statistic) if varies else 0.0,
     )
 
 
-def _as_served(
-    told: NDArray[np.float64], served: NDArray[np.float64], prompts: NDArray[np.int64]
+def _merge_predictions(
+    out_of_fold: NDArray[np.float64], in_sample: NDArray[np.float64], prompts: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Out-of-fold predictions; where many prompts are predicted alike, as the model predicts them.
+    """Out-of-fold predictions, except where at least `MIN_IN_BIN` prompts share a prediction.
 
-    Folds differ a little in what they predict of equal pilots. An edge among these would be one
-    that only the calibration prompts fall on both sides of: with answers alone and two pilots,
-    agreement is all there is to tell, yet five bins could be cut. A prompt has little say in what
-    it shares with many, so that its own prediction may be counted among them.
+    Folds predict slightly different values for identical features, and a bin edge could fall
+    between them; live prompts would never straddle it. With answers alone and two pilots, for
+    example, agreement takes two values, yet five bins could be cut. Where at least `MIN_IN_BIN`
+    prompts share a prediction, use the full model's: one prompt hardly changes it.
 
     Args:
-        told: out-of-fold predictions, shape (entries,).
-        served: those of the predictor on every prompt, shape (entries,).
+        out_of_fold: each prompt's, of a predictor that was not fitted on it, shape (entries,).
+        in_sample: those of the predictor that was fitted on every prompt, shape (entries,).
         prompts: which prompt each entry belongs to, shape (entries,).
     """
-    _, alike = np.unique(np.round(served / NOISE), return_inverse=True)
+    _, alike = np.unique(np.round(in_sample / NOISE), return_inverse=True)
     sharing = np.bincount(np.unique(np.stack([alike, prompts]), axis=1)[0])
-    return np.where(sharing[alike] >= MIN_IN_BIN, served, told)
+    return np.where(sharing[alike] >= MIN_IN_BIN, in_sample, out_of_fold)
 
 
 def edges_of(pass_at_1: NDArray[np.float64], n_bins: int, replicates: int) -> tuple[float, ...]:

@@ -20,8 +20,8 @@ from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_o
 from calibration.fitting.gain_model import FittedGainModel, fit_gain_model, prompt_folds
 from calibration.fitting.rows import Candidate, FittedRow, best, by_best_rule
 from calibration.fitting.token_table import TokenTable
+from calibration.replay.outcomes import Outcomes
 from calibration.replay.parallel import in_threads
-from calibration.replay.replay import Outcomes
 from predictors.thinking_policy import ThinkingPolicy
 
 
@@ -122,20 +122,20 @@ def fit(
         fingerprint: what was measured.
         samples: independent solutions that an adaptive run may take; None is the largest budget.
     """
-    measured = outcomes.measured(0).ravel()
+    measured = outcomes.pass_at_1(0).ravel()
     binned = any(budget <= outcomes.binned_budget for budget in budgets)
     oracle_edges = edges_of(measured, n_bins, outcomes.replicates) if binned else ()
     counts = sorted(set(pilots))
     outcomes.prepare(_outcomes_needed(grid, budgets, counts), counts)
-    fitted = in_threads(lambda n: fit_difficulty(outcomes, n, n_bins), counts, outcomes.n_jobs)
-    difficulty = dict(zip(counts, fitted, strict=True))
+    models = in_threads(lambda n: fit_difficulty(outcomes, n, n_bins), counts, outcomes.n_jobs)
+    difficulty = dict(zip(counts, models, strict=True))
     rows = _fit_rows(outcomes, grid, budgets, difficulty, oracle_edges)
     # Traffic is compared by the smallest number of pilots, which every prompt has. More pilots are
     # drawn only for prompts that did not end before, the harder ones: traffic like calibration
     # would seem to have drifted.
     min_pilots = min(count for count in difficulty if count)
     row_pilots = [fitted.row.pilots for fitted in rows.predicted if fitted.row.pilots]
-    edges = {f"predicted, {count} pilots": fitted.edges for count, fitted in difficulty.items()}
+    edges = {f"predicted, {count} pilots": model.edges for count, model in difficulty.items()}
     top_plans, most = grid(max(budgets), 0), samples or top_samples(budgets)
     return Calibration(
         table=_table("predicted", rows.predicted, fingerprint),
@@ -201,7 +201,7 @@ def _fit_rows(
     difficulty: Mapping[int, FittedDifficulty],
     oracle_edges: tuple[float, ...],
 ) -> _Rows:
-    measured, paired = outcomes.measured(0).ravel(), outcomes.paired
+    measured, paired = outcomes.pass_at_1(0).ravel(), outcomes.without_closed_forms
 
     def candidate(
         replayed: Outcomes,

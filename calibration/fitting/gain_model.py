@@ -88,8 +88,8 @@ def held_out_runs(by_fold: Sequence[AdaptiveRuns]) -> AdaptiveRuns:
         by_fold: the runs of all prompts, for each of `prompt_folds`.
     """
     held_out = [prompts for _, prompts in prompt_folds(len(by_fold[0].states))]
-    found = joined([runs.of(rows) for runs, rows in zip(by_fold, held_out, strict=True)])
-    return found.of(np.argsort(np.concatenate(held_out)))
+    found = joined([runs.take(rows) for runs, rows in zip(by_fold, held_out, strict=True)])
+    return found.take(np.argsort(np.concatenate(held_out)))
 
 
 def _fitted(schedule: Schedule, adaptive_runs: AdaptiveRuns) -> GainModel:
@@ -113,7 +113,7 @@ def cross_validated_gains(
     """
     gains = np.zeros((*by_fold[0].correct.shape, len(schedule.stages)))
     splits = prompt_folds(len(gains))
-    train = [runs.of(rows) for runs, (rows, _) in zip(by_fold, splits, strict=True)]
+    train = [runs.take(rows) for runs, (rows, _) in zip(by_fold, splits, strict=True)]
     models = in_threads(lambda runs: _fitted(schedule, runs), train, n_jobs)
     for (_, held_out), runs, model in zip(splits, by_fold, models, strict=True):
         gains[held_out] = gains_between_stages(model, schedule, runs.states[held_out])

@@ -99,10 +99,10 @@ def fit_log_scoring(log: Log, n_jobs: int | None = -1) -> LogScoring | None:
     if not log.scores.values and all(values is None for values in columns):
         return None
     splits = folds(np.arange(len(log.answer)))
-    everyone, *parts = in_threads(_fitted, [log, *(log.of(train) for train, _ in splits)], n_jobs)
+    everyone, *parts = in_threads(_fitted, [log, *(log.take(train) for train, _ in splits)], n_jobs)
     probabilities = np.zeros(log.answer.shape)
     for part, (_, held_out) in zip(parts, splits, strict=True):
-        probabilities[held_out] = log_scores(part, log.of(held_out))
+        probabilities[held_out] = log_scores(part, log.take(held_out))
     scoring = _sharpened(everyone, probabilities, log)
     return LogScoring(scoring, scoring.sharpened(probabilities))
 

@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from allocator.plan import Plan
-from calibration.replay.replay import Outcomes
+from calibration.replay.outcomes import Outcomes
 
 # Searches are compared among the easiest, the middling and the hardest prompts.
 PARTS = 3
@@ -30,7 +30,7 @@ def leaders(outcomes: Outcomes, searches: Sequence[Plan]) -> list[Plan]:
     Returns:
         One to `PARTS` of each cost, cheapest first.
     """
-    parts = np.array_split(np.argsort(-outcomes.measured(0).mean(axis=1), kind="stable"), PARTS)
+    parts = np.array_split(np.argsort(-outcomes.pass_at_1(0).mean(axis=1), kind="stable"), PARTS)
     found: list[Plan] = []
     for _, group in groupby(sorted(searches, key=_cost), key=_cost):
         plans = list(group)

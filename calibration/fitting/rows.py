@@ -21,7 +21,7 @@ from calibration.fitting.plan_selection import (
     smoothed,
 )
 from calibration.replay.intervals import accuracy_interval
-from calibration.replay.replay import Outcome, Outcomes
+from calibration.replay.outcomes import Outcome, Outcomes
 
 
 @dataclass(frozen=True)
@@ -82,30 +82,34 @@ class Candidate:
 
     def fitted(self) -> FittedRow:
         """The row, with the intervals of its cells. They take time: only the best has them."""
-        of, count = self.replayed, len(self.replayed.edges) + 1
-        choices = np.array(self.rule(of.correct, of.costs, of.prompts, of.bins, count))
+        replayed, count = self.replayed, len(self.replayed.edges) + 1
+        choices = np.array(
+            self.rule(replayed.correct, replayed.costs, replayed.prompts, replayed.bins, count)
+        )
         # The accuracy is held out: that of the plans chosen is too high by the choice. The cost is
         # theirs: on half of the prompts other, often cheaper plans are chosen.
-        chosen, entries = choices[of.bins], np.arange(len(of.bins))
+        chosen, entries = choices[replayed.bins], np.arange(len(replayed.bins))
         figures = np.array(
             [
                 self.held_out[0],
-                of.costs[chosen],
-                of.tokens[chosen, entries],
-                of.flops[chosen, entries],
+                replayed.costs[chosen],
+                replayed.tokens[chosen, entries],
+                replayed.flops[chosen, entries],
             ]
         )
         cells = []
         for b, choice in enumerate(choices):
-            inside = of.bins == b
-            cells.append(cell_of(of.plans[choice], of.prompts[inside], *figures[:, inside]))
+            inside = replayed.bins == b
+            cells.append(
+                cell_of(replayed.plans[choice], replayed.prompts[inside], *figures[:, inside])
+            )
         row = BudgetRow(
-            budget=of.budget,
-            pilots=of.pilots,
-            edges=of.edges,
+            budget=replayed.budget,
+            pilots=replayed.pilots,
+            edges=replayed.edges,
             cells=tuple(cells),
-            shares=shares_of(of.bins, count),
-            interval=accuracy_interval(figures[0], of.prompts)[1:],
+            shares=shares_of(replayed.bins, count),
+            interval=accuracy_interval(figures[0], replayed.prompts)[1:],
         )
         return FittedRow(row, *figures)
 

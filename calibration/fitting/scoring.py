@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from calibration.fitting.crossval import folds
 from calibration.replay.parallel import one_blas_thread
-from predictors.scoring import Scoring, alone, log_tokens, score_log_odds, sqrt_nll
+from predictors.scoring import Scoring, alone, log_tokens, score_log_odds
+from predictors.transforms import sqrt_nll
 
 DECIMALS = 3  # of the intercept, and of the weights of columns whose values differ by a few units
 # Correct and incorrect solutions of a question that are paired, each at most; of many questions
@@ -103,7 +104,7 @@ def fitted_scoring(
     """
     columns = {name: score_log_odds(values, name in logits) for name, values in scores.items()}
     if logprob is not None:
-        columns["sqrt_nll"] = sqrt_nll(logprob)
+        columns["sqrt_nll"] = sqrt_nll(-np.asarray(logprob, dtype=float))
     if tokens is not None:
         columns["log_tokens"] = log_tokens(tokens)
     if finished is not None:

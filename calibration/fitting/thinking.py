@@ -70,14 +70,14 @@ def fit_thinking(
     held_out = _held_out(np.arange(count) if questions is None else text_codes(questions))
     known, caps = Questions(thoughts, held_out, models, n_jobs), candidates(thoughts)
     searches = [CapSearch(known, caps, direct) for direct in _direct_counts(thoughts)]
-    tried = [(choice, search) for search in searches for choice in search.chosen()]
+    tried = [(choice, search) for search in searches for choice in search.choices()]
     best, _ = max(tried, key=lambda pair: pair[0].accuracy)
     for power in POWERS:
         search = CapSearch(known, caps, best.direct, power)
-        tried += [(choice, search) for choice in search.chosen()]
+        tried += [(choice, search) for choice in search.choices()]
     best, _ = max(tried, key=lambda pair: pair[0].accuracy)
     search = CapSearch(known, caps, best.direct, best.power, probed=False)
-    tried += [(choice, search) for choice in search.chosen()]
+    tried += [(choice, search) for choice in search.choices()]
     best, search = max(tried, key=lambda pair: pair[0].accuracy)
     curve = search.curve(best.caps)
     with one_blas_thread():

@@ -21,6 +21,7 @@ from predictors.thinking_policy import (
     SampleGain,
 )
 from predictors.thinking_state import BASE, gain_columns
+from predictors.transforms import bounded_exp
 
 PENALTY, DEPTH_PENALTY = 1e-6, 1e-5  # on squared weights of standardised columns
 DIGITS = 5
@@ -63,7 +64,7 @@ def fit_sample_gain(
         total, slope, by_rho = 0.0, np.zeros(BASE), 0.0
         # Every stage counts the same, whatever the number of stages after it.
         for stage, more in gained.items():
-            height = _height(columns[:, stage] @ weights)
+            height = bounded_exp(columns[:, stage] @ weights, MIN_EXPONENT, MAX_EXPONENT)
             growth = logs[stage] - logs[stage + 1 :]
             left = np.exp(rho * growth)
             error = np.outer(height, 1 - left) - more
@@ -101,7 +102,7 @@ def fit_depth_gain(runs: ThinkingRuns, first: int = 0, dropped_tokens: int = 0) 
     columns, middle, scale = _standardised(columns, columns)
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        height = _height(columns @ weights)
+        height = bounded_exp(columns @ weights, MIN_EXPONENT, MAX_EXPONENT)
         error = height - gained
         slope = 2 * (error * height) @ columns / len(gained)
         slope[1:] += 2 * DEPTH_PENALTY * weights[1:]
@@ -115,10 +116,6 @@ def fit_depth_gain(runs: ThinkingRuns, first: int = 0, dropped_tokens: int = 0) 
     # What a thought cost under the lower cap counts the answer that is dropped now.
     tokens = float(more / max(cut, 1)) + dropped_tokens
     return DepthGain(weights=_restored(found, middle, scale), tokens=round(tokens, 1))
-
-
-def _height(exponent: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.exp(np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT)))
 
 
 def _standardised(

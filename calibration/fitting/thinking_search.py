@@ -73,7 +73,7 @@ class Questions:
         """How thoughts and direct answers vote, fitted once on some questions under all caps."""
         key = (*caps, probed, *train.tolist())
         if key not in self._known:
-            thoughts = self.thoughts.of(train)
+            thoughts = self.thoughts.take(train)
             capped = [thoughts.at_cap(cap, probed) for cap in caps]
             self._known[key] = fit_branch_scoring(capped, thoughts.direct)
         return self._known[key]
@@ -101,7 +101,7 @@ class Questions:
             train = np.setdiff1d(self.everyone, test)
             scoring = self.scoring(caps, probed, train).tempered(power)
             for under, vote in zip(capped, votes, strict=True):
-                vote[test] = votes_of(scoring, under.of(test))
+                vote[test] = votes_of(scoring, under.take(test))
         return votes
 
 
@@ -145,25 +145,25 @@ class CapSearch:
 
     def _replayed(self) -> ThinkingRuns:
         """The runs under each cap; each question's votes are scored by what others showed."""
-        of, direct = self._questions, self._questions.thoughts.direct
-        capped = [of.thoughts.at_cap(cap, self._probed) for cap in self._caps]
-        votes = of.votes(self._caps, capped, self._probed, self._power)
-        shuffles, lead = shuffles_of(len(of.everyone)), None
+        questions, direct = self._questions, self._questions.thoughts.direct
+        capped = [questions.thoughts.at_cap(cap, self._probed) for cap in self._caps]
+        votes = questions.votes(self._caps, capped, self._probed, self._power)
+        shuffles, lead = shuffles_of(len(questions.everyone)), None
         if direct is not None and self._direct:
             direct_votes = np.zeros(direct.answer.shape)
-            for test in of.held_out:
-                scoring = self.scoring(np.setdiff1d(of.everyone, test))
+            for test in questions.held_out:
+                scoring = self.scoring(np.setdiff1d(questions.everyone, test))
                 direct_votes[test] = scoring.direct_votes(direct.nll[test])
             lead = Lead(direct, direct_votes, self._direct)
-        return thinking_runs(capped, votes, self._stages, shuffles, of.n_jobs, lead)
+        return thinking_runs(capped, votes, self._stages, shuffles, questions.n_jobs, lead)
 
     def scoring(self, train: NDArray[np.int64]) -> BranchScoring:
         """How thoughts and direct answers vote, fitted on some questions under all caps."""
         found = self._questions.scoring(self._caps, self._probed, train)
         return found.tempered(self._power)
 
-    def chosen(self) -> list[CapChoice]:
-        """The choices tried: each cap alone, and the best one after each lower cap."""
+    def choices(self) -> list[CapChoice]:
+        """The choices to compare: each cap alone, and the best one after each lower cap."""
         alone = [self.choice((cap,)) for cap in self._caps]
         best = self._caps[int(np.argmax([choice.accuracy for choice in alone]))]
         lower = self._caps[: self._caps.index(best)]
@@ -182,15 +182,15 @@ class CapSearch:
 
     def curve(self, caps: tuple[int | None, ...]) -> Curve:
         """The price curve of caps on questions held out of the fit."""
-        of = self._questions
+        questions = self._questions
         runs = self._runs.under([self._caps.index(cap) for cap in caps])
 
         def part(test: NDArray[np.int64]) -> Curve:
-            policy = self.policy(caps, np.setdiff1d(of.everyone, test))
-            return price_curve(BY_PRICE, policy, runs.of(test), self.prices)
+            policy = self.policy(caps, np.setdiff1d(questions.everyone, test))
+            return price_curve(BY_PRICE, policy, runs.take(test), self.prices)
 
-        parts = in_threads(part, of.held_out, of.n_jobs)
-        order = np.argsort(np.concatenate(of.held_out))
+        parts = in_threads(part, questions.held_out, questions.n_jobs)
+        order = np.argsort(np.concatenate(questions.held_out))
         correct, samples, tokens = (
             np.concatenate([getattr(part, unit) for part in parts], axis=1)[:, order]
             for unit in ("correct", "generations", "tokens")
@@ -222,7 +222,7 @@ class CapSearch:
     def _sampling(self, cap: int, train: NDArray[np.int64], before: bool = False) -> SampleGain:
         key = (before, cap, *train.tolist())
         if key not in self._known:
-            runs = self._runs.under([cap]).of(train)
+            runs = self._runs.under([cap]).take(train)
             direct = self._questions.thoughts.direct
             each = 0.0 if direct is None else round(float(direct.tokens[train].mean()), 1)
             self._known[key] = fit_sample_gain(runs, self._stages, self._direct, each, before)
@@ -231,4 +231,4 @@ class CapSearch:
     def _deepening(self, low: int, high: int, train: NDArray[np.int64]) -> DepthGain:
         begun = sum(stage < self._direct for stage in self._stages)
         dropped = 0 if self._probed else self._questions.thoughts.probe_tokens
-        return fit_depth_gain(self._runs.under([low, high]).of(train), begun, dropped)
+        return fit_depth_gain(self._runs.under([low, high]).take(train), begun, dropped)

@@ -38,7 +38,7 @@ class AdaptiveRuns:
         states = np.zeros((*shape, len(VOTE_STATE_NAMES)))
         return cls(states, np.zeros(shape), np.zeros(shape), np.zeros(shape))
 
-    def of(self, prompts: NDArray[np.int64]) -> "AdaptiveRuns":
+    def take(self, prompts: NDArray[np.int64]) -> "AdaptiveRuns":
         """The adaptive runs of some of the prompts, in the order given."""
         return AdaptiveRuns(
             self.states[prompts], self.correct[prompts], self.tokens[prompts], self.flops[prompts]

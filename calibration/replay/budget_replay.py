@@ -10,7 +10,7 @@ from allocator.price import PriceList
 from allocator.schedule import Schedule, allocate_stage, worth_continuing
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.curves import Curve, averaged
-from calibration.replay.replay import Outcome
+from calibration.replay.outcomes import Outcome
 from calibration.replay.ways import PRICE, TOTAL
 
 # From where nothing is worth a generation to where everything is.

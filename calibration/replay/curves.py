@@ -10,8 +10,8 @@ from allocator.plan import Plan
 from calibration.replay.curve_summary import CurvePoint, CurveSummary, Unit
 from calibration.replay.intervals import BOOTSTRAP_DRAWS, widened
 from calibration.replay.monotone import costs_at, monotone
+from calibration.replay.outcomes import Outcome, Outcomes
 from calibration.replay.parallel import in_threads
-from calibration.replay.replay import Outcome, Outcomes
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from calibration.data.answer_codes import CORRECT, UNANSWERED
 from calibration.data.sample_log import Log
 from calibration.replay.adaptive_run import AdaptiveRuns, Draw, joined, replay_run
 from calibration.replay.estimators import best_of_n_accuracy, majority_accuracy
+from calibration.replay.outcomes import Outcome
 from calibration.replay.parallel import check_jobs, in_processes, in_threads
-from calibration.replay.replay import REPLICATES, Outcome
+from calibration.replay.replay import REPLICATES
 from predictors.features import FEATURE_NAMES, TINY, rounded
 
 # Samples replayed by adaptive runs at most, over all replicates: takes a few seconds.
@@ -78,7 +79,7 @@ class LoggedReplay:
         self._known: dict[tuple[Plan, int], Outcome] = {}
         self._known_features: dict[int, NDArray[np.float64]] = {}
 
-    def measured(self, pilots: int) -> NDArray[np.float64]:
+    def pass_at_1(self, pilots: int) -> NDArray[np.float64]:
         """Measured pass@1 from the second half of each rotation, without the pilots.
 
         Raises:
@@ -90,12 +91,12 @@ class LoggedReplay:
         rest = [self._place(r, self.window)[:, first:] for r in range(self.replicates)]
         return np.stack([_at(self.log.correct, place).mean(1) for place in rest], axis=1)
 
-    def measured_by(self, pilots: int) -> int:
-        """See `calibration.replay.replay.Outcomes.measured_by`."""
+    def pass_at_1_samples(self, pilots: int) -> int:
+        """See `calibration.replay.outcomes.Outcomes.pass_at_1_samples`."""
         return self.window - max(self.binned_budget, pilots)
 
     @cached_property
-    def paired(self) -> "LoggedReplay":
+    def without_closed_forms(self) -> "LoggedReplay":
         """The same without closed forms."""
         return LoggedReplay(self.log, self.score, self.replicates, False, self.n_jobs, self.served)
 
@@ -110,7 +111,7 @@ class LoggedReplay:
         return self._known_features[pilots]
 
     def prepare(self, plans: Sequence[tuple[Plan, int]], pilots: Sequence[int]) -> None:
-        """See `calibration.replay.replay.Outcomes.prepare`.
+        """See `calibration.replay.outcomes.Outcomes.prepare`.
 
         Raises:
             InputError: a plan that cannot be replayed on this log.
@@ -144,16 +145,16 @@ class LoggedReplay:
         return self._known[key]
 
     def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
-        """See `calibration.replay.replay.Outcomes.mixed_outcome`."""
+        """See `calibration.replay.outcomes.Outcomes.mixed_outcome`."""
         chosen = np.array(plans, dtype=object)
         correct, tokens, flops = np.zeros((3, *chosen.shape))
         for plan in set(chosen.ravel().tolist()):
-            found, here = self.paired.outcome(plan, pilots), chosen == plan
+            found, here = self.without_closed_forms.outcome(plan, pilots), chosen == plan
             correct[here], tokens[here] = found.correct[here], found.tokens[here]
         return Outcome(correct, tokens, flops)
 
     def majority(self, n: int) -> Outcome:
-        """See `calibration.replay.replay.Outcomes.majority`."""
+        """See `calibration.replay.outcomes.Outcomes.majority`."""
         if self.exact:
             correct = self._everywhere(self._most_votes(n))
         else:

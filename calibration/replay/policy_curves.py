@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from allocator.policy import Policy
 from allocator.table import LookupTable
 from calibration.replay.curves import Curve, averaged
-from calibration.replay.replay import Outcomes, Replay
+from calibration.replay.outcomes import Outcomes
+from calibration.replay.replay import Replay
 from calibration.sampling.collect import Run
 from predictors.difficulty import DifficultyModel
 from predictors.prompt import with_states

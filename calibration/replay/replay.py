@@ -7,9 +7,8 @@ are not independent; all intervals are over prompts.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,113 +18,16 @@ from allocator.flops import ModelSizes
 from allocator.plan import Plan
 from allocator.schedule import Schedule
 from calibration.replay.adaptive_run import AdaptiveRuns, joined
+from calibration.replay.outcomes import Outcome
 from calibration.replay.parallel import check_jobs, in_processes
 from calibration.replay.replay_part import ReplayPart, adapted, mixed, prepared, rotated
 from calibration.sampling.collect import PromptRecord
 from predictors.oracle import oracle_pass_at_1
-from predictors.sample import Sample
 
 REPLICATES = 16
 PART = 25  # prompts that are replayed at a time, on one core
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Accuracy, tokens and FLOPs of one plan, arrays of shape (prompts, replicates).
-
-    Tokens are all 0 where they were not counted, FLOPs where the models' sizes are unknown.
-    """
-
-    correct: NDArray[np.float64]
-    tokens: NDArray[np.float64]
-    flops: NDArray[np.float64]
-
-
-class Outcomes(Protocol):
-    """What tables are fitted on: outcomes of plans on prompts with measured pass@1.
-
-    Attributes:
-        prompts: number of prompts.
-        window: independent solutions of each prompt that are replayed.
-        replicates: replays of each prompt.
-        states: the language model's state after each prompt, shape (prompts, hidden); None where
-            it was not requested.
-        n_jobs: on how many cores outcomes are computed, and what is fitted on them; see
-            `calibration.replay.parallel`.
-        binned_budget: the largest budget at which plans may be binned by measured pass@1: up to it
-            plans are evaluated on other samples than pass@1 is measured on.
-    """
-
-    prompts: int
-    window: int
-    replicates: int
-    states: NDArray[np.float32] | None
-    n_jobs: int | None
-    binned_budget: int
-
-    def prepare(self, plans: Sequence[tuple[Plan, int]], pilots: Sequence[int]) -> None:
-        """Compute outcomes and features before they are used, on several cores.
-
-        Args:
-            plans: arguments of `outcome`.
-            pilots: arguments of `features`.
-        """
-        ...
-
-    def measured(self, pilots: int) -> NDArray[np.float64]:
-        """Measured pass@1 of every prompt and replicate, shape (prompts, replicates).
-
-        It is measured on samples that are neither among the replicate's first `binned_budget` nor
-        among its pilots.
-
-        Args:
-            pilots: number of pilots.
-        """
-        ...
-
-    def measured_by(self, pilots: int) -> int:
-        """Samples of every prompt and replicate that `measured` rests on, at least."""
-        ...
-
-    @property
-    def paired(self) -> "Outcomes":
-        """The same without closed forms: each outcome is of its replicate's first samples.
-
-        Such outcomes may be binned by measured pass@1. Closed forms use all samples, including
-        those that pass@1 is measured on.
-        """
-        ...
-
-    def features(self, pilots: int) -> NDArray[np.float64]:
-        """Pilot features, shape (prompts, replicates, features); without pilots the prompt's."""
-        ...
-
-    def outcome(self, plan: Plan, pilots: int) -> Outcome:
-        """Whether the plan's answer is right, and its cost, per prompt and replicate."""
-        ...
-
-    def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
-        """The outcome where every prompt and replicate has a plan of its own.
-
-        Args:
-            plans: the plans, (prompts, replicates).
-            pilots: pilots that each has had.
-        """
-        ...
-
-    def majority(self, n: int) -> Outcome:
-        """Majority voting over n samples without a verifier: answers that tie share the win.
-
-        A plan with majority selection has the verifier score its ties instead; see
-        `runtime.strategies.best_of_n.score_ties`.
-        """
-        ...
-
-    def adaptive_runs(self, schedule: Schedule) -> AdaptiveRuns:
-        """Adaptive runs through all stages of a schedule, several per prompt."""
-        ...
 
 
 class Replay:
@@ -176,7 +78,7 @@ class Replay:
         self._features: dict[int, NDArray[np.float64]] = {}
 
     @property
-    def pass_at_1(self) -> NDArray[np.float64]:
+    def pass_at_1_by_prompt(self) -> NDArray[np.float64]:
         """Measured pass@1 of every prompt from its solutions beyond the window, (prompts,).
 
         Raises:
@@ -186,23 +88,21 @@ class Replay:
             [record.independent.correct[self.window :] for record in self.records]
         )
 
-    def measured(self, _: int) -> NDArray[np.float64]:
-        """`pass_at_1` of every prompt and replicate, shape (prompts, replicates)."""
-        return np.repeat(self.pass_at_1[:, None], self.replicates, axis=1)
+    def pass_at_1(self, pilots: int) -> NDArray[np.float64]:
+        """`pass_at_1_by_prompt` in every replicate, shape (prompts, replicates).
 
-    def measured_by(self, _: int) -> int:
-        """See `Outcomes.measured_by`."""
+        It does not depend on the pilots, which are among the window's samples.
+        """
+        return np.repeat(self.pass_at_1_by_prompt[:, None], self.replicates, axis=1)
+
+    def pass_at_1_samples(self, pilots: int) -> int:
+        """See `Outcomes.pass_at_1_samples`."""
         return min(len(record.independent.correct) for record in self.records) - self.window
 
     @property
-    def paired(self) -> "Replay":
+    def without_closed_forms(self) -> "Replay":
         """Itself: every outcome is of the window's samples."""
         return self
-
-    def first(self, record: PromptRecord, replicate: int, count: int) -> list[Sample]:
-        """The first of a record's independent solutions, in the order a replicate takes them."""
-        samples = record.independent.samples
-        return rotated(samples, replicate, count, self.window, self.replicates)
 
     def features(self, pilots: int) -> NDArray[np.float64]:
         """Pilot features, shape (prompts, replicates, features); without pilots the prompt's."""
@@ -267,7 +167,9 @@ class Replay:
         correct, tokens = np.empty(shape), np.empty(shape)
         for row, record in enumerate(self.records):
             for replicate in range(self.replicates):
-                samples = self.first(record, replicate, n)
+                samples = rotated(
+                    record.independent.samples, replicate, n, self.window, self.replicates
+                )
                 votes = Counter(sample.answer for sample in samples if sample.answer is not None)
                 most = max(votes.values(), default=0)
                 leading = [answer for answer, count in votes.items() if count == most]

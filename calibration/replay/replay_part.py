@@ -98,7 +98,7 @@ class ReplayPart:
         return float(select(samples, plan.selection).answer == record.gold), tokens, flops
 
     def features(self, pilots: int) -> NDArray[np.float64]:
-        """See `calibration.replay.replay.Outcomes.features`."""
+        """See `calibration.replay.outcomes.Outcomes.features`."""
         if pilots == 0:
             each = [prompt_features(record.prompt, record.prompt_tokens) for record in self.records]
             return np.repeat(np.array(each)[:, None], self.replicates, axis=1)

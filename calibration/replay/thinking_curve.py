@@ -98,7 +98,7 @@ def price_curve(
     return Curve(name, tuple(prices), correct, samples, tokens, np.zeros(tokens.shape))
 
 
-def within(policy: ThinkingPolicy, thoughts: Thoughts) -> ThinkingPolicy:
+def stages_within(policy: ThinkingPolicy, thoughts: Thoughts) -> ThinkingPolicy:
     """The policy up to the last stage that there are thoughts for."""
     most = policy.direct + thoughts.answer.shape[1]
     # Where there is none, running the first says what is missing.

@@ -41,7 +41,7 @@ class ThinkingRuns:
         """Tokens spent, shape (questions, shuffles, caps, stages)."""
         return self.states[..., TOKENS]
 
-    def of(self, questions: NDArray[np.int64]) -> "ThinkingRuns":
+    def take(self, questions: NDArray[np.int64]) -> "ThinkingRuns":
         """The runs of some questions, by their indices."""
         return ThinkingRuns(self.states[questions], self.correct[questions])
 
@@ -97,7 +97,7 @@ def thinking_runs(
             order = np.hstack([_orders(rng, 0, first, shuffles)[:, : lead.count], thoughts])
         order = order[:, : stages[-1]]
         found = [
-            _replayed(under.of(np.array([number])), vote[number], order, stages)
+            _replayed(under.take(np.array([number])), vote[number], order, stages)
             for under, vote in zip(capped, votes, strict=True)
         ]
         return np.stack([s for s, _ in found], axis=1), np.stack([c for _, c in found], axis=1)

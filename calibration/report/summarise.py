@@ -15,8 +15,8 @@ from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.curves import Curve, averaged, resamples, summarized
 from calibration.replay.intervals import accuracy_interval
 from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.outcomes import Outcome, Outcomes
 from calibration.replay.parallel import in_threads
-from calibration.replay.replay import Outcome, Outcomes
 from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.savings import greatest, savings
 from calibration.report.summary import (
@@ -65,7 +65,7 @@ def summarise(
     """
     methods = _methods(outcomes, calibration, calibration.rows, selections, strategies, logged)
     plain, by_way = _by_way(methods, calibration)
-    measured = outcomes.measured(0)
+    measured = outcomes.pass_at_1(0)
     edges = calibration.oracle_table.rows[0].edges
     bins = bin_of(edges, measured)
     everyone = _group("all prompts", methods, measured, np.ones(measured.shape, dtype=bool))
@@ -75,8 +75,10 @@ def summarise(
     if edges:
         # Only outcomes on other samples than difficulty was measured on may be grouped by it.
         rows = calibration.binnable_rows
-        paired = None if logged is None else logged.paired
-        binnable = _methods(outcomes.paired, calibration, rows, selections, strategies, paired)
+        paired = None if logged is None else logged.without_closed_forms
+        binnable = _methods(
+            outcomes.without_closed_forms, calibration, rows, selections, strategies, paired
+        )
         groups += in_threads(
             lambda b: _group(f"bin {b + 1}", binnable, measured, bins == b),
             range(len(edges) + 1),
@@ -259,7 +261,7 @@ def _predictor(
 ) -> PredictorSummary:
     known = calibration.difficulty[calibration.pilots]
     predicted = known.predicted.reshape(outcomes.prompts, outcomes.replicates)
-    measured = outcomes.measured(calibration.pilots).ravel()
+    measured = outcomes.pass_at_1(calibration.pilots).ravel()
     prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
     reliability = []
     for part in tenths(known.predicted):
@@ -286,5 +288,5 @@ def _predictor(
         rank_correlation=known.rank_correlation,
         reliability=tuple(reliability),
         confusion=tuple(tuple(map(float, row)) for row in confusion),
-        measured_by=outcomes.measured_by(calibration.pilots),
+        measured_by=outcomes.pass_at_1_samples(calibration.pilots),
     )

@@ -190,7 +190,5 @@ class ThinkingRun:
         return tuple(
             number
             for number, branch in enumerate(self.branches)
-            if branch.state in ("open", "capped")
-            and branch.depth < top
-            and number not in self._exhausted
+            if branch.unfinished and branch.depth < top and number not in self._exhausted
         )

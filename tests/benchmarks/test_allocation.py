@@ -131,7 +131,7 @@ def test_each_seed_has_solutions_of_its_own() -> None:
     test = seeded([True] * 4 + [False] * 4)
     found = test.outcome(best_of(4), 0)
     assert found.correct.tolist() == [[1, 0]]
-    assert test.pass_at_1.tolist() == [0.5]
+    assert test.pass_at_1_by_prompt.tolist() == [0.5]
     assert test.fresh_pass_at_1.tolist() == [[0, 1]]
 
 

@@ -8,7 +8,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from benchmarks.allocation.predictors import Compared, PromptInputs, compare, figures, held_out
 from calibration.replay.curves import resamples
-from calibration.replay.replay import Outcome
+from calibration.replay.outcomes import Outcome
 from predictors.features import FEATURE_NAMES
 from predictors.learned import DifficultyPredictor
 from predictors.prompt import PROMPT_FEATURE_NAMES
@@ -23,14 +23,14 @@ class Made:
 
     def __init__(self, known: bool = True) -> None:
         rng = np.random.default_rng(0)
-        self.pass_at_1 = rng.random(PROMPTS)
+        self.pass_at_1_by_prompt = rng.random(PROMPTS)
         self._known = known
 
     def features(self, pilots: int) -> np.ndarray:
         rng = np.random.default_rng(pilots)
         found = rng.normal(size=(PROMPTS, REPLICATES, len(FEATURE_NAMES)))
         noise = rng.normal(0, 0.3 / np.sqrt(pilots), (PROMPTS, REPLICATES))
-        found[..., 0] = self.pass_at_1[:, None] + noise
+        found[..., 0] = self.pass_at_1_by_prompt[:, None] + noise
         if not self._known:
             found[..., :5] = np.nan
         return found
@@ -47,7 +47,9 @@ def named(rows: list[Compared]) -> dict[tuple[int, str, str], Compared]:
 def rows() -> dict[tuple[int, str, str], Compared]:
     made = Made()
     rng = np.random.default_rng(5)
-    states = np.outer(made.pass_at_1, rng.normal(size=16)) + rng.normal(0, 0.3, (PROMPTS, 16))
+    states = np.outer(made.pass_at_1_by_prompt, rng.normal(size=16)) + rng.normal(
+        0, 0.3, (PROMPTS, 16)
+    )
     surface = rng.normal(size=(PROMPTS, len(PROMPT_FEATURE_NAMES)))
     return named(compare(made, (0, 1, 8), PromptInputs(surface, states), shuffles=2))
 

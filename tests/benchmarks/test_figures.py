@@ -28,7 +28,7 @@ from benchmarks.figures.optimal import (
 from benchmarks.figures.pools import beams, powers, ratios, revisions
 from calibration.replay.curves import Curve, resamples
 from calibration.replay.intervals import widened
-from calibration.replay.replay import Outcome
+from calibration.replay.outcomes import Outcome
 
 RNG = np.random.default_rng(0)
 

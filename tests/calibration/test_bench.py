@@ -22,9 +22,9 @@ from calibration.bench import (
     baselines,
     beam_plan,
     measure,
-    rows_of,
     sample,
     schedule_within,
+    table_for,
     work_of,
 )
 from calibration.cli import bench_prompts
@@ -239,16 +239,16 @@ def test_prompts_it_was_calibrated_on_are_left_out(tmp_path: Path) -> None:
         unseen(pairs, tmp_path)
 
 
-def test_rows_of_some_budgets() -> None:
-    assert rows_of(TABLE, []) == TABLE
-    assert [r.budget for r in rows_of(TABLE, [4]).rows] == [4]
+def test_a_table_for_some_budgets() -> None:
+    assert table_for(TABLE, []) == TABLE
+    assert [r.budget for r in table_for(TABLE, [4]).rows] == [4]
     with pytest.raises(InputError, match=r"budgets: 2: the artifact was calibrated for 1, 4"):
-        rows_of(TABLE, [4, 2])
+        table_for(TABLE, [4, 2])
 
 
 def test_all_that_the_curves_ask_for_is_sampled(bent: Artifact) -> None:
     artifact = Artifact.load(ARTIFACT)
-    table = rows_of(artifact.policy.table, [1, 4])
+    table = table_for(artifact.policy.table, [1, 4])
     schedule = schedule_within(artifact.prices.schedule, 4)
     assert max(stage.samples for stage in schedule.stages) == 4
     work = work_of([table], artifact.settings.scoring, 3, schedule)
@@ -286,7 +286,7 @@ def coins(
     bent: Artifact, tokenizer: Any, tmp_path: Path, opened: list[CountedModels]
 ) -> Callable[..., tuple[Replay, CountedModels]]:
     """Samples ten prompts of bent coins into one folder, with models of their own each time."""
-    table = rows_of(bent.policy.table, [1, 4])
+    table = table_for(bent.policy.table, [1, 4])
     pairs = [(prompt, RIGHT) for prompt in bent_prompts(10, seed=7)]
     work = work_of([table], bent.settings.scoring, 5, schedule_within(bent.prices.schedule, 4))
 
@@ -323,7 +323,7 @@ def test_what_was_sampled_is_not_sampled_again(
     assert (models.opened, models.generations) == (0, 0)
     assert told[-10:] == [None] * 10
     assert again.records == replay.records
-    table = rows_of(bent.policy.table, [1, 4])
+    table = table_for(bent.policy.table, [1, 4])
     assert measure(again, bent, table) == measure(replay, bent, table)
 
 
@@ -332,7 +332,7 @@ def test_fair_measurement_of_bent_coins(
     coins: Callable[..., tuple[Replay, CountedModels]], bent: Artifact
 ) -> None:
     replay, _ = coins()
-    found = measure(replay, bent, rows_of(bent.policy.table, [1, 4]))
+    found = measure(replay, bent, table_for(bent.policy.table, [1, 4]))
     right = [np.mean(r.independent.correct) for r in replay.records]
     first = by_name(found)[BASELINE].points[0]
     assert first.accuracy == pytest.approx(np.mean(right))

@@ -398,6 +398,6 @@ def test_questions_may_have_different_numbers_of_samples(tmp_path: Path) -> None
     assert log.correct.sum(1).tolist() == [4, 3, 2]
     assert log.tokens.sum(1).tolist() == [6, 15, 10]
     assert log.sampled.sum(1).tolist() == [4, 6, 5]
-    part = log.of(np.array([2, 0]))
+    part = log.take(np.array([2, 0]))
     assert part.questions == ("q2", "q0")
     assert part.sizes.tolist() == [5, 4]

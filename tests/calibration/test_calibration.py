@@ -18,6 +18,7 @@ from calibration.fitting.plan_selection import ALIKE, by_bin, greatest, smoothed
 from calibration.replay.curves import Curve, accuracy, gain, plan_curve, resamples
 from calibration.replay.intervals import BOOTSTRAP_DRAWS, accuracy_interval, mean_interval
 from calibration.replay.replay import Replay
+from calibration.replay.replay_part import rotated
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import read_records, write_records
 from tests.support.samples import graded_record
@@ -144,13 +145,14 @@ def test_replicates_take_every_sample_as_a_pilot_once() -> None:
     replay = Replay(
         [graded_record(0, [i % 3 == 0 for i in range(16)], {})], window=16, replicates=8
     )
-    pilots = [s for r in range(8) for s in replay.first(replay.records[0], r, 2)]
-    assert pilots == list(replay.records[0].independent.samples)
+    samples = replay.records[0].independent.samples
+    pilots = [s for r in range(8) for s in rotated(samples, r, 2, replay.window, replay.replicates)]
+    assert pilots == list(samples)
 
 
 def test_difficulty_is_measured_on_solutions_that_are_not_replayed() -> None:
     replay = Replay([graded_record(0, [True] * 8 + [False] * 8, {})], window=8)
-    assert replay.pass_at_1.tolist() == [0.0]
+    assert replay.pass_at_1_by_prompt.tolist() == [0.0]
     assert replay.outcome(Plan(strategy="best_of_n", n=1), 0).correct.mean() == 1
     with pytest.raises(InputError, match="must be at most 8"):
         Replay([graded_record(0, [True] * 8, {})], window=9)

@@ -43,7 +43,7 @@ def test_an_answer_after_a_thought_costs_its_tokens() -> None:
     # Where a thought is cut off, its answer is the probe there.
     assert answered.at_cap(20, probed=False).cost.tolist() == [[20 + 20, 12 + 6, 20 + 20]]
     assert answered.at_cap(20).cost.tolist() == [[20 + 40, 12 + 20 + 6, 20 + 40]]
-    (one,) = answered.of(np.array([0])).at_cap(None).cost.tolist()
+    (one,) = answered.take(np.array([0])).at_cap(None).cost.tolist()
     assert one == [25 + 40 + 5, 12 + 20 + 6, 40 + 60 + 7]
 
 
@@ -77,7 +77,7 @@ def test_where_sampling_cut_a_thought_off_the_answer_forced_there_counts() -> No
     assert found.cost.tolist() == [[20 + 20, 20, 12]]
     assert thoughts.at_cap(20).first.tolist() == [[20, 10, 12]]
     assert thoughts.at_cap(20).cost.tolist() == [[20 + 40, 20 + 40, 12 + 20]]
-    whole = thoughts.of(np.array([0])).at_cap(None, probed=False)
+    whole = thoughts.take(np.array([0])).at_cap(None, probed=False)
     assert whole.answer.tolist() == [[-1, 2, -1]]
     assert whole.cost.tolist() == [[20, 20, 12]]
     assert joined([thoughts, thoughts]).at_cap(20).answer.tolist() == [[0, 2, -1]] * 2

@@ -24,23 +24,23 @@ from predictors.prompt import PROMPT_FEATURE_NAMES, PromptProbe
 class Told:
     """Outcomes whose features tell difficulty, or nothing: all that fitting difficulty looks at."""
 
-    pass_at_1: np.ndarray
+    by_prompt: np.ndarray
     noise: float
     states: np.ndarray | None = None
     replicates: int = 3
 
     @property
     def prompts(self) -> int:
-        return len(self.pass_at_1)
+        return len(self.by_prompt)
 
-    def measured(self, _: int) -> np.ndarray:
-        return np.repeat(self.pass_at_1[:, None], self.replicates, axis=1)
+    def pass_at_1(self, pilots: int) -> np.ndarray:
+        return np.repeat(self.by_prompt[:, None], self.replicates, axis=1)
 
     def features(self, pilots: int) -> np.ndarray:
         names = FEATURE_NAMES if pilots else PROMPT_FEATURE_NAMES
         rng = np.random.default_rng(pilots)
         found = rng.normal(size=(self.prompts, self.replicates, len(names)))
-        found[..., 0] = self.pass_at_1[:, None] + self.noise * found[..., 0]
+        found[..., 0] = self.by_prompt[:, None] + self.noise * found[..., 0]
         return found
 
 
@@ -76,7 +76,7 @@ def test_predictions_of_a_prompt_never_saw_it(pilots: int) -> None:
 def test_without_pilots_the_models_own_state_is_read() -> None:
     plain = told(noise=9.0)
     states = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
-    states[:, 3] = plain.pass_at_1
+    states[:, 3] = plain.by_prompt
     without, read = (fit_difficulty(o, 0, 3) for o in (plain, told(noise=9.0, states=states)))
     assert read.rank_correlation > without.rank_correlation + 0.5
     assert len(read.model.predictor.coef_) == len(PROMPT_FEATURE_NAMES) + 5

@@ -18,7 +18,7 @@ def candidate(accuracy: float, generations: float) -> Candidate:
     """A candidate with these held-out averages over 1,000 entries."""
     replay = Replay([graded_record(i, [True, False] * 2, {}) for i in range(4)], 2)
     plans = [Plan(strategy="best_of_n", n=1)]
-    of = by_best_rule(replay, plans, 1, 0, (), replay.measured(0).ravel()).replayed
+    of = by_best_rule(replay, plans, 1, 0, (), replay.pass_at_1(0).ravel()).replayed
     correct = (np.arange(1000) < round(accuracy * 1000)).astype(float)
     spent = np.full(1000, generations)
     return Candidate(of, by_bin, np.array([correct, spent, spent, spent]))
@@ -39,7 +39,7 @@ def test_a_row_of_unequal_bins_has_the_accuracy_of_its_entries() -> None:
     right = [[True] * 4] * 3 + [[True, False] * 2] * 5 + [[False] * 4] * 22
     replay = Replay([graded_record(i, each, {}) for i, each in enumerate(right)], 2)
     plans = [Plan(strategy="best_of_n", n=n) for n in (1, 2)]
-    found = by_best_rule(replay, plans, 2, 0, (0.9, 0.3), replay.measured(0).ravel())
+    found = by_best_rule(replay, plans, 2, 0, (0.9, 0.3), replay.pass_at_1(0).ravel())
     made = found.fitted()
     assert made.row.shares == pytest.approx((0.1, 5 / 30, 22 / 30))
     assert made.row.accuracy == pytest.approx(made.correct.mean())

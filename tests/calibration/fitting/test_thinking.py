@@ -145,7 +145,7 @@ def test_a_policy_saves_tokens_on_held_out_questions() -> None:
 @pytest.mark.slow
 def test_rows_of_one_question_are_held_out_together_by_one_process_as_by_several() -> None:
     one = made_thoughts(10, 4).every(2 * EVERY)
-    twice = one.of(np.tile(np.arange(10), 2))
+    twice = one.take(np.tile(np.arange(10), 2))
     names, models = [f"q{n}" for n in range(10)] * 2, ["m"] * 10 + ["n"] * 10
     fitted, again = (fit_thinking(twice, names, models, n_jobs=n_jobs) for n_jobs in (1, 2))
     assert again.policy == fitted.policy

@@ -12,7 +12,8 @@ from allocator.plan import Plan
 from allocator.table import BudgetRow, Fingerprint
 from calibration.fitting.difficulty import FittedDifficulty
 from calibration.fitting.token_table import TokenTable, fit_token_table
-from calibration.replay.replay import Outcome, Replay
+from calibration.replay.outcomes import Outcome
+from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord, collect
 from calibration.settings import CalibrationSettings
 from runtime.prompt_run import PromptRun

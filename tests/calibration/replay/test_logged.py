@@ -179,15 +179,15 @@ def test_difficulty_is_measured_apart_from_what_is_judged_and_from_pilots() -> N
     log = made_log(30, 19)
     replay = replay_of(log)
     for pilots, first in ((0, 9), (4, 9), (12, 12), (18, 18)):
-        assert replay.measured_by(pilots) == 19 - first
+        assert replay.pass_at_1_samples(pilots) == 19 - first
         for replicate in (0, 7, 15):
             place = replay._place(replicate, 19)
             changed = log.answer.copy()
             changed[:, place[:first]] = 1 - (changed[:, place[:first]] == 0)
-            same = replay_of(replace(log, answer=changed)).measured(pilots)[:, replicate]
-            np.testing.assert_array_equal(replay.measured(pilots)[:, replicate], same)
+            same = replay_of(replace(log, answer=changed)).pass_at_1(pilots)[:, replicate]
+            np.testing.assert_array_equal(replay.pass_at_1(pilots)[:, replicate], same)
     with pytest.raises(InputError, match="less than the 19"):
-        replay.measured(19)
+        replay.pass_at_1(19)
 
 
 def test_bins_of_paired_outcomes_hold_their_true_accuracy() -> None:
@@ -197,11 +197,11 @@ def test_bins_of_paired_outcomes_hold_their_true_accuracy() -> None:
     right = rng.random((3000, 19)) < truth[:, None]
     log = Log("known", "0", np.where(right, 0, 1), LoggedScores(), None, 0)
     replay = replay_of(log)
-    measured, questions = replay.measured(0), np.arange(3000)[:, None].repeat(16, axis=1)
+    measured, questions = replay.pass_at_1(0), np.arange(3000)[:, None].repeat(16, axis=1)
     # Of two answers, the right one wins three votes with this chance.
     wins = truth**3 + 3 * truth**2 * (1 - truth)
     plan = Plan(strategy="best_of_n", n=3, selection="majority")
-    correct = replay.paired.outcome(plan, 0).correct
+    correct = replay.without_closed_forms.outcome(plan, 0).correct
     for inside in (measured < 0.2, (measured >= 0.2) & (measured < 0.8), measured >= 0.8):
         error = correct[inside] - wins[questions[inside]]
         _, low, high = mean_interval(error, questions[inside])

@@ -11,7 +11,8 @@ from allocator.plan import Plan
 from allocator.schedule import schedule_of
 from calibration.fitting.accuracy_tables import accuracy_curves, drift_baseline_of, schedules_of
 from calibration.fitting.difficulty import FittedDifficulty
-from calibration.replay.replay import Outcome, Replay
+from calibration.replay.outcomes import Outcome
+from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord, Run
 from calibration.sampling.timing import time_plans
 from tests.support.fakes import COIN_SETTINGS, CoinEngine, coin_run
