@@ -37,48 +37,48 @@ from benchmarks.allocation.measure import (
     rivals,
 )
 from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
-from benchmarks.pages.tables import gain
+from benchmarks.pages.tables import saving
 from benchmarks.targets import at_least, at_most, bounded, show_targets, write_result
 from calibration.cli.console import new_table
 from calibration.progress import console
 from calibration.replay.curves import differences, resamples, summarized
-from calibration.replay.gain_rows import SHARES, gain_row, gain_rows
 from calibration.replay.policy_curves import predicted
+from calibration.replay.saving_rows import SHARES, saving_row, saving_rows
 from calibration.replay.ways import PREDICTED, TOTAL
 from calibration.report.targets import Target, reported
 from calibration.report.words import UNITS
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AT = (16, 64, 256)
-GOAL = 64  # budget of best-of-N at whose accuracy the gains have goals
+GOAL = 64  # budget of best-of-N at whose accuracy the savings have goals
 # The goal of each method, in generations, and that of its interval's low end.
 GOALS = {PREDICTED: (4.0, 2.0), TOTAL: (8.0, 4.0)}
 
 
 def show_gains(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> None:
-    """Print gains, a table per budget with a row per method."""
+    """Print savings, a table per budget with a row per method."""
     for share in SHARES:
         for budget in at:
             shown = new_table(f"{title}, {_place(budget, share)}", "method", *UNITS.values())
             for method in dict.fromkeys(row["method"] for row in found):
-                cells = (gain(gain_row(found, method, budget, unit, share)) for unit in UNITS)
+                cells = (saving(saving_row(found, method, budget, unit, share)) for unit in UNITS)
                 shown.add_row(method, *cells)
             console.print(shown)
 
 
 def _place(budget: int, share: float) -> str:
-    """Where a gain is measured, in words."""
+    """Where a saving is measured, in words."""
     near = "" if share == 1 else f"{share:.0%} of the way to "
     return f"at {near}the accuracy of N = {budget}"
 
 
 def gain_targets(found: list[dict[str, Any]]) -> list[Target]:
-    """The gains at `GOAL`: in generations against their goals, and in the other units."""
+    """The savings at `GOAL`: in generations against their goals, and in the other units."""
     targets = []
     for share in SHARES:
         for method, (goal, low_goal) in GOALS.items():
             for unit, words in UNITS.items():
-                times = bounded(gain_row(found, method, GOAL, unit, share))
+                times = bounded(saving_row(found, method, GOAL, unit, share))
                 name = f"{method}: times fewer {words}, {_place(GOAL, share)}"
                 if unit == "generations":
                     targets.append(at_least(name, times, goal))
@@ -103,7 +103,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     ]
     draws = resamples(test.prompts)
     bought = learned.bought(curves)
-    found = gain_rows(bought[0], bought[1:], AT, draws)
+    found = saving_rows(bought[0], bought[1:], AT, draws)
     show_gains("Times less than best-of-N weighted", found, AT)
     by_name = {curve.name: curve for curve in curves}
     paired = differences(by_name[BASELINE], by_name[PREDICTED], draws)
@@ -150,7 +150,7 @@ def rewriting(out: Path) -> dict[str, Any]:
     curves = methods(learned, test, budgets, predicted(test, learned.difficulty))
     draws = resamples(test.prompts)
     bought = learned.bought(curves)
-    found = gain_rows(bought[0], bought[1:], at, draws)
+    found = saving_rows(bought[0], bought[1:], at, draws)
     show_gains(f"{REWRITING.name}, calibrated by the public command", found, at)
     summaries = [summarized(curve, draws) for curve in curves]
     draw_methods(

@@ -15,7 +15,7 @@ from benchmarks.figures.optimal import (
     PREDICTED,
     bins_by,
     compute_optimal,
-    gains_of,
+    savings_of,
 )
 from benchmarks.figures.pools import MAX_N, Samples, powers, ratios, revisions
 from benchmarks.figures.search import mean_over, oracle_bins, parts_of, predicted_bins
@@ -196,8 +196,8 @@ def figure_8(samples: Samples) -> Reproduced:
         compute_optimal(ORACLE, replay, plans, powers(MAX_N), oracle_bins(samples)),
         compute_optimal(PREDICTED, replay, plans, powers(MAX_N), predicted_bins(samples)),
     ]
-    finding, gains = gains_of(parallel, curves[1:], draws)
-    targets = [reported(f"F8: revisions, {name}", times) for name, times in gains]
+    finding, savings = savings_of(parallel, curves[1:], draws)
+    targets = [reported(f"F8: revisions, {name}", times) for name, times in savings]
     lines = [line_of(curve, everyone, spent=True, banded=True) for curve in curves]
     figure = Figure(
         "F8",
