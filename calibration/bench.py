@@ -35,8 +35,8 @@ from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.savings import largest_saving, savings
 from calibration.report.summarise import BEAM_SEARCH, NAMES
-from calibration.sampling.collect import PromptRecord, Run, in_order
-from calibration.sampling.collectors import LocalCollector, Work
+from calibration.sampling.collect import PromptRecord, Run, Work, in_order
+from calibration.sampling.collectors import LocalCollector
 from calibration.sampling.resume import SampleStore
 from predictors.scoring import Scoring
 from runtime.artifact import FittedPolicy

@@ -25,8 +25,8 @@ from calibration.replay.parallel import check_jobs
 from calibration.replay.replay import Replay
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
-from calibration.sampling.collect import PromptRecord, check_answers, in_order
-from calibration.sampling.collectors import Collector, Work, open_collector
+from calibration.sampling.collect import PromptRecord, Work, check_answers, in_order
+from calibration.sampling.collectors import Collector, open_collector
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.steps import PROMPTS as STEP_PROMPTS
 from calibration.sampling.steps import SAMPLES as STEP_SAMPLES

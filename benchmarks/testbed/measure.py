@@ -22,7 +22,7 @@ from benchmarks.testbed.task import Problem, distinct_problems
 from calibration.progress import progress
 from calibration.replay.curves import interval, resamples
 from calibration.report.targets import Interval, Target, reported
-from calibration.sampling.collect import collect
+from calibration.sampling.collect import Work, collect
 from runtime.concurrency import bounded, sharing_cores
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
@@ -107,9 +107,8 @@ async def revised() -> list[Target]:
     prompts = [(p.text, p.answer) for p in distinct_problems("test", PROMPTS, TEST_SEED)]
     async with open_models(REVISING, Path(), "transformers") as models:
         with progress("Measuring revisions", PROMPTS) as done:
-            records = await collect(
-                models, REQUEST_SETTINGS, prompts, 1, [CHAINS], SAMPLING_SEED, done
-            )
+            work = Work(1, (CHAINS,), models.scoring, SAMPLING_SEED)
+            records = await collect(models, REQUEST_SETTINGS, prompts, work, done)
     runs = [record.searches[CHAINS] for record in records]
     scores = np.array([[sample.score for sample in run.samples] for run in runs])
     correct = np.array([run.correct for run in runs], dtype=float)

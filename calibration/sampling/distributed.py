@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from allocator.errors import InputError, ModelError
 from allocator.extras import require
 from allocator.plan import Plan
-from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord
-from calibration.sampling.collectors import LocalCollector, Work
+from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Work
+from calibration.sampling.collectors import LocalCollector
 from calibration.sampling.journal import Journals
 from calibration.sampling.store import records_of, rows_of, schema
 from runtime.engines.loading import EngineName

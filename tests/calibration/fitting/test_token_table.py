@@ -13,7 +13,7 @@ from allocator.table import BudgetRow, Fingerprint
 from calibration.fitting.difficulty import FittedDifficulty
 from calibration.fitting.token_table import TokenTable, fit_token_table
 from calibration.replay.replay import Outcome, Replay
-from calibration.sampling.collect import PromptRecord, collect
+from calibration.sampling.collect import PromptRecord, Work, collect
 from calibration.settings import CalibrationSettings
 from runtime.prompt_run import PromptRun
 from runtime.strategies.best_of_n import best_of_n
@@ -34,8 +34,8 @@ def run_of(prompt: str, seed: int = 0) -> PromptRun:
 def records() -> list[PromptRecord]:
     models = thinking_run(FindingThinker()).models
     options = CalibrationSettings([WINDOW], [1], 3, 0, thinking=DEPTHS)
-    plans = options.depths(WINDOW)
-    return asyncio.run(collect(models, SETTINGS, finding_prompts(60), 2 * WINDOW, plans, 0))
+    work = Work(2 * WINDOW, tuple(options.depths(WINDOW)), models.scoring, seed=0)
+    return asyncio.run(collect(models, SETTINGS, finding_prompts(60), work))
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from calibration.calibrate import calibrate
 from calibration.sampling import distributed
-from calibration.sampling.collect import PromptRecord
-from calibration.sampling.collectors import LocalCollector, Work, open_collector
+from calibration.sampling.collect import PromptRecord, Work
+from calibration.sampling.collectors import LocalCollector, open_collector
 from calibration.sampling.distributed import Known, RayCollector, capacity
 from calibration.sampling.resume import UNFINISHED, SampleStore
 from calibration.settings import CalibrationSettings

@@ -13,7 +13,8 @@ from benchmarks.testbed.task import distinct_problems
 from calibration.calibrate import calibrate
 from calibration.fitting.fit import Calibration
 from calibration.report.summary import Summary
-from calibration.sampling.collectors import LocalCollector, Work
+from calibration.sampling.collect import Work
+from calibration.sampling.collectors import LocalCollector
 from calibration.sampling.resume import UNFINISHED
 from calibration.sampling.steps import PROMPTS as STEP_PROMPTS
 from calibration.sampling.steps import missing_steps, steps_of
