@@ -35,7 +35,7 @@ from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.savings import largest_saving, savings
 from calibration.report.summarise import BEAM_SEARCH, NAMES
-from calibration.sampling.collect import PromptRecord, Run, Work, in_order
+from calibration.sampling.collect import PlanRun, PromptRecord, Work, in_order
 from calibration.sampling.collectors import LocalCollector
 from calibration.sampling.resume import SampleStore
 from predictors.scoring import Scoring
@@ -161,7 +161,7 @@ def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
     ]
 
 
-def _greatest_score(run: Run, n: int) -> float:
+def _greatest_score(run: PlanRun, n: int) -> float:
     """Accuracy of plain best-of-n, exact over all subsets; `select` has the same rule."""
     # Samples without an answer lose to any that has one.
     scores = [-1.0 if sample.answer is None else sample.score for sample in run.samples]

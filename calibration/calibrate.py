@@ -156,7 +156,7 @@ async def _sample(
     await store.fill(collector, raced, work, done)
     if others:
         searches = leaders(Replay(in_order(store.records(), raced), window), searches)
-        await store.fill(collector, others, replace(work, searches=(*searches, *depths)), done)
+        await store.fill(collector, others, replace(work, plans=(*searches, *depths)), done)
     sampled = _Sampled(store, settings, searches)
     texts = [prompt for prompt, _ in prompts]
     pilot_plans = [Plan(strategy="best_of_n", n=count) for count in options.pilots if count]

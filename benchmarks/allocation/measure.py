@@ -241,7 +241,7 @@ def _by_votes(plan: Plan) -> Plan:
 def voted(test: SeededReplay) -> SeededReplay:
     """The same test prompts with every score 1, by no verifier."""
     sizes = test.sizes and test.sizes.model_copy(update={"verifier": 0})
-    alone = [replace(record, searches={}, again=()) for record in test.records]
+    alone = [replace(record, repeats=({},)) for record in test.records]
     return SeededReplay(rescored(alone, lambda _: 1.0), test.each, sizes=sizes)
 
 

@@ -55,7 +55,7 @@ def along_chains(record: PromptRecord) -> NDArray[np.float64]:
     found = np.empty(MAX_N)
     for length in powers(MAX_N):
         # The shortest chains that reach a place are the most numerous.
-        right = np.array(record.searches[revisions(MAX_N, length)].correct, dtype=float)
+        right = np.array(record.repeats[0][revisions(MAX_N, length)].correct, dtype=float)
         places = slice(length // 2, length)
         found[places] = right.reshape(-1, length).mean(axis=0)[places]
     return found
@@ -65,7 +65,7 @@ def flip_counts(record: PromptRecord) -> NDArray[np.float64]:
     """How often a right attempt is followed by a wrong one, and how many right ones are followed;
     then the same of wrong attempts that a right one follows; shape (4,).
     """
-    right = np.array(record.searches[revisions(MAX_N, PAIRED)].correct).reshape(-1, PAIRED)
+    right = np.array(record.repeats[0][revisions(MAX_N, PAIRED)].correct).reshape(-1, PAIRED)
     before, after = right[:, :-1], right[:, 1:]
     counts = [(before & ~after).sum(), before.sum(), (~before & after).sum(), (~before).sum()]
     return np.array(counts, dtype=float)

@@ -90,7 +90,7 @@ def weak_searches() -> None:
 
 def by_score() -> None:
     """Those searches guided by the fitted score that `benchmarks.allocation` does not sample."""
-    known = read_pool(SEARCHES)[0].searches
+    known = read_pool(SEARCHES)[0].repeats[0]
     plans = [plan for plan in searches_among([*FIXED, *ROOT, *SINGLE]) if plan not in known]
     searching = Searching(load_settings(ARTIFACT), ARTIFACT, plans, SEED)
     write_pool(search("Searches by the score", searching, test_prompts()), BY_SCORE)
@@ -120,8 +120,8 @@ async def chains() -> None:
             kinds = await together(of(kind, SEED + number) for number, kind in enumerate(KINDS))
     joined = []
     for of_prompt in zip(*kinds, strict=True):
-        searches = {plan: run for r in of_prompt for plan, run in r.searches.items()}
-        joined.append(replace(of_prompt[0], searches=searches))
+        searches = {plan: run for r in of_prompt for plan, run in r.repeats[0].items()}
+        joined.append(replace(of_prompt[0], repeats=(searches,)))
     write_pool(joined, CHAINS)
 
 

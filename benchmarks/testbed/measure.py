@@ -109,7 +109,7 @@ async def revised() -> list[Target]:
         with progress("Measuring revisions", PROMPTS) as done:
             work = Work(1, (CHAINS,), models.scoring, SAMPLING_SEED)
             records = await collect(models, REQUEST_SETTINGS, prompts, work, done)
-    runs = [record.searches[CHAINS] for record in records]
+    runs = [record.repeats[0][CHAINS] for record in records]
     scores = np.array([[sample.score for sample in run.samples] for run in runs])
     correct = np.array([run.correct for run in runs], dtype=float)
     attempts = correct.reshape(PROMPTS, -1, CHAINS.length)

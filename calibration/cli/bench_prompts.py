@@ -95,7 +95,7 @@ def bench_prompts(
         resumed=resumed,
         engine=kind,
         samples=work.samples,
-        searches=tuple(map(str, work.searches)),
+        searches=tuple(map(str, work.plans)),
         sampled_tokens=sum(record.sampled_tokens for record in replay.records),
         seconds=time.time() - started,
         seed=seed,

@@ -19,7 +19,7 @@ PROMPTS_IN_FLIGHT = 32
 
 
 @dataclass(frozen=True)
-class Run:
+class PlanRun:
     """What one plan produced on one prompt: its final samples and their cost.
 
     Attributes:
@@ -46,27 +46,22 @@ class PromptRecord:
         gold: the right answer.
         prompt_tokens: its length in tokens.
         independent: independent solutions, in the order in which they were drawn.
-        searches: what each searching or revising plan produced, without pilots.
-        again: the same plans run again, each time with another seed: a single search says little
-            about its plan.
+        repeats: what each of the other plans produced, without pilots: one dict per repeat, at
+            least one, each with its own seed, for a single search says little about its plan. The
+            first has all of the plans. The others lack those that cap the thoughts of the
+            independent solutions, for these are capped alike whenever that is done.
     """
 
     prompt: str
     gold: str
     prompt_tokens: int
-    independent: Run
-    searches: dict[Plan, Run]
-    again: tuple[dict[Plan, Run], ...] = ()
-
-    @property
-    def turns(self) -> tuple[dict[Plan, Run], ...]:
-        """What the searches produced, one dict per run."""
-        return self.searches, *self.again
+    independent: PlanRun
+    repeats: tuple[dict[Plan, PlanRun], ...]
 
     @property
     def sampled_tokens(self) -> int:
         """All tokens sampled for the prompt."""
-        runs = [self.independent, *(run for turn in self.turns for run in turn.values())]
+        runs = [self.independent, *(run for repeat in self.repeats for run in repeat.values())]
         return sum(run.sampled_tokens for run in runs)
 
 
@@ -76,14 +71,16 @@ class Work:
 
     Attributes:
         samples: independent solutions.
-        searches: other plans to run.
+        plans: other plans to run: searches, revisions, and best-of-n that caps the thoughts of the
+            independent solutions.
         scoring: how solutions are scored.
         seed: seed of all sampling.
-        runs: how many times to run each of the other plans, with consecutive seeds.
+        runs: how many times to run each of them, with consecutive seeds; those that cap thoughts
+            are run once.
     """
 
     samples: int
-    searches: tuple[Plan, ...]
+    plans: tuple[Plan, ...]
     scoring: Scoring
     seed: int
     runs: int = 1
@@ -140,7 +137,7 @@ class _Target:
 async def _collect_prompt(
     models: Models, settings: RequestSettings, target: _Target, work: Work
 ) -> PromptRecord:
-    async def run_plan(plan: Plan, seed: int) -> Run:
+    async def run_plan(plan: Plan, seed: int) -> PlanRun:
         """The plan's samples, not graded yet."""
         run, started = PromptRun(models, settings, target.prompt, seed), time.perf_counter()
         if plan.thinking:
@@ -148,18 +145,18 @@ async def _collect_prompt(
         else:
             drawn = await STRATEGIES[plan.strategy](run, plan, ())
         seconds = time.perf_counter() - started
-        return Run(tuple(drawn), (), run.cost.sampled_tokens, seconds, seed)
+        return PlanRun(tuple(drawn), (), run.cost.sampled_tokens, seconds, seed)
 
     independent = await run_plan(Plan(strategy="best_of_n", n=work.samples), work.seed)
-    # Depths need no second run: they are of all independent solutions.
-    again = [plan for plan in work.searches if plan.strategy != "best_of_n"]
-    turns = [list(work.searches), *[again] * (work.runs - 1)]
+    # Capped thoughts need no second run: they are of all independent solutions.
+    repeated = [plan for plan in work.plans if plan.strategy != "best_of_n"]
+    repeats = [list(work.plans), *[repeated] * (work.runs - 1)]
     drawn = [
         independent,
         *[
-            await run_plan(plan, work.seed + turn)
-            for turn, them in enumerate(turns)
-            for plan in them
+            await run_plan(plan, work.seed + repeat)
+            for repeat, plans in enumerate(repeats)
+            for plan in plans
         ],
     ]
     # Answers are canonicalized over all runs together, so that pilots can vote beside any beams.
@@ -172,9 +169,10 @@ async def _collect_prompt(
         )
         for run, found in zip(drawn, named, strict=True)
     ]
-    found = iter(graded[1:])
-    first, *others = [{plan: next(found) for plan in them} for them in turns]
-    return PromptRecord(target.prompt, target.gold, target.tokens, graded[0], first, tuple(others))
+    first, *others = graded
+    found = iter(others)
+    by_plan = tuple({plan: next(found) for plan in plans} for plans in repeats)
+    return PromptRecord(target.prompt, target.gold, target.tokens, first, by_plan)
 
 
 async def capped(run: PromptRun, samples: Sequence[Sample], cap: int) -> list[Sample]:

@@ -39,7 +39,7 @@ def made_with(
         "engine": engine,
         "prompts": hashlib.sha256(repr(list(prompts)).encode()).hexdigest(),
         "samples": work.samples,
-        "searches": [str(plan) for plan in work.searches],
+        "searches": [str(plan) for plan in work.plans],
         "runs": work.runs,
         "seed": work.seed,
     }

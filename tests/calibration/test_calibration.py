@@ -112,8 +112,8 @@ def test_records_survive_the_store(tmp_path: Path) -> None:
     read = read_records(tmp_path / "samples.parquet")
     assert [r.prompt for r in read] == [r.prompt for r in records]
     assert read[0].independent.correct == records[0].independent.correct
-    assert read[0].searches[plan].samples[0].steps == ((1, 2), (3,))
-    assert read[0].searches[plan].samples[0].score == pytest.approx(0.8)
+    assert read[0].repeats[0][plan].samples[0].steps == ((1, 2), (3,))
+    assert read[0].repeats[0][plan].samples[0].score == pytest.approx(0.8)
 
 
 def test_confidence_survives_the_store_and_old_files_have_none(tmp_path: Path) -> None:

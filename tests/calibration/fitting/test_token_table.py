@@ -46,7 +46,7 @@ def fitted(records: list[PromptRecord]) -> TokenTable:
 
 
 def pool(record: PromptRecord, depth: int) -> Any:
-    return record.searches[Plan(strategy="best_of_n", n=WINDOW, thinking=depth)]
+    return record.repeats[0][Plan(strategy="best_of_n", n=WINDOW, thinking=depth)]
 
 
 def test_depths_are_sampled_from_the_same_thoughts(records: list[PromptRecord]) -> None:

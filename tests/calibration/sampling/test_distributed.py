@@ -52,7 +52,7 @@ def by_prompt(records: list[PromptRecord]) -> dict[str, Any]:
     return {
         record.prompt: [
             (sample.token_ids, sample.answer, pytest.approx(sample.score, abs=1e-4), right)
-            for run in (record.independent, *record.searches.values())
+            for run in (record.independent, *record.repeats[0].values())
             for sample, right in zip(run.samples, run.correct, strict=True)
         ]
         for record in records

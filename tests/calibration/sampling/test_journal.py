@@ -113,7 +113,10 @@ def without_seconds(records: list[PromptRecord]) -> list[list[Any]]:
         [record.prompt, record.gold, record.prompt_tokens]
         + [
             (run.samples, run.correct, run.sampled_tokens, run.seed)
-            for run in (record.independent, *(r for turn in record.turns for r in turn.values()))
+            for run in (
+                record.independent,
+                *(r for repeat in record.repeats for r in repeat.values()),
+            )
         ]
         for record in sorted(records, key=lambda record: record.prompt)
     ]

@@ -101,7 +101,7 @@ def test_no_search_of_solutions_without_steps_is_sampled(
     assert raised.value.field == "step_end"
     assert r"with '\n' as step end. Without steps" in raised.value.hint
     assert raised.value.hint.endswith("choose another --step-end, or --strategies best_of_n")
-    assert [(count, work.searches) for count, work in sampled] == [(prompts, ())]
+    assert [(count, work.plans) for count, work in sampled] == [(prompts, ())]
     # What was sampled is kept, and nothing besides.
     kept = tmp_path / "artifact.samples"
     assert list(tmp_path.iterdir()) == [kept]

@@ -135,7 +135,7 @@ def test_solutions_are_not_longer_than_the_verifier_reads(
     verifier.close()
     for record, ended in zip(records, (True, False), strict=True):
         room = 40 - record.prompt_tokens
-        for found in (record.independent, *record.searches.values()):
+        for found in (record.independent, *record.repeats[0].values()):
             assert any(sample.ended for sample in found.samples) is ended
             assert (max(sample.tokens for sample in found.samples) == room) is not ended
 
@@ -219,7 +219,7 @@ def test_no_solution_ends_a_calibration_for_its_length(
         run(run_of.samples(0, 4))
         costs.append(run_of.cost)
     verifier.close()
-    found = [s for r in records for s in (*r.independent.samples, *r.searches[beams[0]].samples)]
+    found = [s for r in records for s in (*r.independent.samples, *r.repeats[0][beams[0]].samples)]
     assert len(found) == 2 * (4 + 4)
     assert all(len(sample.step_scores) == len(sample.steps) for sample in found)
     assert all(cost.windowed > 0 for cost in costs)
