@@ -55,7 +55,7 @@ GOAL = 64  # budget of best-of-N at whose accuracy the savings have goals
 GOALS = {PREDICTED: (4.0, 2.0), TOTAL: (8.0, 4.0)}
 
 
-def show_gains(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> None:
+def show_savings(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> None:
     """Print savings, a table per budget with a row per method."""
     for share in SHARES:
         for budget in at:
@@ -72,7 +72,7 @@ def _place(budget: int, share: float) -> str:
     return f"at {near}the accuracy of N = {budget}"
 
 
-def gain_targets(found: list[dict[str, Any]]) -> list[Target]:
+def saving_targets(found: list[dict[str, Any]]) -> list[Target]:
     """The savings at `GOAL`: in generations against their goals, and in the other units."""
     targets = []
     for share in SHARES:
@@ -91,26 +91,26 @@ def gain_targets(found: list[dict[str, Any]]) -> list[Target]:
 def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     """Measure the testbed's own task."""
     sizes = sizes_of(ARITHMETIC)
-    known = ARITHMETIC.calibration(prompt_states(ARITHMETIC, "calibration"), sizes)
+    calibration_replay = ARITHMETIC.calibration(prompt_states(ARITHMETIC, "calibration"), sizes)
     test = ARITHMETIC.test(prompt_states(ARITHMETIC, "test"), sizes)
-    made = calibrated(ARITHMETIC, known)
-    learned = from_calibration(made, known)
-    pass_at_1 = predicted(test, learned.difficulty)
+    calibration = calibrated(ARITHMETIC, calibration_replay)
+    result = from_calibration(calibration, calibration_replay)
+    pass_at_1 = predicted(test, result.difficulty)
     curves = [
-        *methods(learned, test, ARITHMETIC.budgets, pass_at_1),
-        *ingredients(ARITHMETIC, learned, known, test, pass_at_1),
-        *rivals(ARITHMETIC, known, made, test, pass_at_1),
+        *methods(result, test, ARITHMETIC.budgets, pass_at_1),
+        *ingredients(ARITHMETIC, result, calibration_replay, test, pass_at_1),
+        *rivals(ARITHMETIC, calibration, calibration_replay, test, pass_at_1),
     ]
     draws = resamples(test.prompts)
-    bought = learned.bought(curves)
+    bought = result.bought(curves)
     found = saving_rows(bought[0], bought[1:], AT, draws)
-    show_gains("Times less than best-of-N weighted", found, AT)
+    show_savings("Times less than best-of-N weighted", found, AT)
     by_name = {curve.name: curve for curve in curves}
     paired = differences(by_name[BASELINE], by_name[PREDICTED], draws)
     below = sum(row["high"] < 0 for row in paired)
     prediction = {
         count: predicted_well(model, pass_at_1(count), test)
-        for count, model in learned.difficulty.items()
+        for count, model in result.difficulty.items()
     }
     summaries = [summarized(curve, draws) for curve in curves]
     draw_methods(
@@ -120,7 +120,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     )
     draw_difficulty(prediction, out / "allocation-difficulty.png")
     targets = [
-        *gain_targets(found),
+        *saving_targets(found),
         at_most(
             "budgets at which compute-optimal is significantly below best-of-N", (below,) * 3, 0
         ),
@@ -128,14 +128,14 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         at_least("seeds", (test.replicates,) * 3, 5),
     ]
     data = {
-        "regressors": [row.model_dump() for row in compared(known)],
+        "regressors": [row.model_dump() for row in compared(calibration_replay)],
         "prompts": test.prompts,
         "seeds": test.replicates,
         "curves": [summary.model_dump() for summary in summaries],
-        "efficient": sorted(learned.efficient),
+        "efficient": sorted(result.efficient),
         "gains": found,
         "differences": paired,
-        "table": made.table.model_dump(mode="json"),
+        "table": calibration.table.model_dump(mode="json"),
         "difficulty": prediction,
     }
     return data, targets
@@ -143,15 +143,15 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
 
 def rewriting(out: Path) -> dict[str, Any]:
     """The second task, calibrated by ``ttc calibrate``; it was not used in development."""
-    learned = from_artifact(artifact_of(REWRITING))
+    result = from_artifact(artifact_of(REWRITING))
     test = REWRITING.test(prompt_states(REWRITING, "test"), sizes_of(REWRITING))
-    budgets = [row.budget for row in learned.table.rows]
+    budgets = [row.budget for row in result.table.rows]
     at = budgets[-2:]
-    curves = methods(learned, test, budgets, predicted(test, learned.difficulty))
+    curves = methods(result, test, budgets, predicted(test, result.difficulty))
     draws = resamples(test.prompts)
-    bought = learned.bought(curves)
+    bought = result.bought(curves)
     found = saving_rows(bought[0], bought[1:], at, draws)
-    show_gains(f"{REWRITING.name}, calibrated by the public command", found, at)
+    show_savings(f"{REWRITING.name}, calibrated by the public command", found, at)
     summaries = [summarized(curve, draws) for curve in curves]
     draw_methods(
         [summarized(curve, draws) for curve in bought],
@@ -161,7 +161,7 @@ def rewriting(out: Path) -> dict[str, Any]:
     return {
         "prompts": test.prompts,
         "curves": [summary.model_dump() for summary in summaries],
-        "efficient": sorted(learned.efficient),
+        "efficient": sorted(result.efficient),
         "gains": found,
     }
 

@@ -249,16 +249,16 @@ class Journals:
             PromptJournal(path)  # refuses what is damaged here, where its file can be removed
         return {prompt: path.read_bytes() for prompt, path in found.items()}
 
-    def write(self, held: Mapping[str, bytes]) -> None:
+    def write(self, journals_by_prompt: Mapping[str, bytes]) -> None:
         """Replace the journals of prompts by what another process gave.
 
         Args:
-            held: as `read` returns it.
+            journals_by_prompt: as `read` returns it.
 
         Raises:
             InputError: the disk is full or missing; what was written before is kept.
         """
-        for prompt, lines in held.items():
+        for prompt, lines in journals_by_prompt.items():
             path = self._path(prompt)
             with _told(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
