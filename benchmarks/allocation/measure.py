@@ -25,8 +25,10 @@ from benchmarks.allocation.rivals import concave_by, first_uncertainty
 from benchmarks.testbed.measure import calibration_error
 from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.gain_model import fit_gain_model, gains_between_stages
+from calibration.new_artifact import fitted_policy
 from calibration.replay.adaptive_consistency import adaptive_consistency
 from calibration.replay.budget_replay import price_curve, shared_budget_curve
+from calibration.replay.curve_summary import CurveSummary
 from calibration.replay.curves import (
     Curve,
     averaged,
@@ -42,7 +44,7 @@ from calibration.report.summary import Summary
 from calibration.report.targets import Interval
 from predictors.difficulty import DifficultyModel
 from predictors.gain_model import GainModel
-from runtime.artifact import Artifact
+from runtime.artifact import Artifact, FittedPolicy
 
 PILOTS, BINS = (0, 1, 2, 4, 8), 5
 BASELINE = "best-of-N weighted"
@@ -96,15 +98,10 @@ def from_calibration(calibration: Calibration, calibration_replay: Replay) -> Ca
         [fitted.outcome(shape) for fitted in calibration.rows],
         [fitted.costs.reshape(shape) for fitted in calibration.rows],
     )
-    return CalibrationResult(
-        calibration.table,
+    return _result(
+        fitted_policy(calibration),
         calibration.oracle_table,
-        {count: fitted.model for count, fitted in calibration.difficulty.items()},
-        calibration.curves,
-        calibration.gain_model.prices,
-        calibration.gain_model.gain_model,
-        calibration.drift_baseline.pilots,
-        summarized(held_out, resamples(calibration_replay.prompts)).efficient(),
+        summarized(held_out, resamples(calibration_replay.prompts)),
     )
 
 
@@ -112,14 +109,20 @@ def from_artifact(artifact: Artifact) -> CalibrationResult:
     """The results in an artifact of ``ttc calibrate``."""
     everyone = Summary.load(artifact.folder).groups[0]
     (held_out,) = (curve for curve in everyone.curves if curve.name == PREDICTED)
+    return _result(artifact, artifact.oracle_table(), held_out)
+
+
+def _result(
+    policy: FittedPolicy, oracle_table: LookupTable, held_out: CurveSummary
+) -> CalibrationResult:
     return CalibrationResult(
-        artifact.policy.table,
-        artifact.oracle_table(),
-        artifact.difficulty,
-        artifact.curves,
-        artifact.prices,
-        artifact.gain_model,
-        artifact.drift_baseline.pilots,
+        policy.policy.table,
+        oracle_table,
+        policy.difficulty,
+        policy.curves,
+        policy.prices,
+        policy.gain_model,
+        policy.drift_baseline.pilots,
         held_out.efficient(),
     )
 
