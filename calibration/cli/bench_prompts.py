@@ -37,6 +37,7 @@ def bench_prompts(
     load: Callable[[Path], Artifact],
     dataset: str,
     data: DataSettings,
+    *,
     prompts: int | None,
     budgets: str,
     samples: Path,
