@@ -30,7 +30,7 @@ from benchmarks.figures.pools import (
     powers,
     ratios,
 )
-from benchmarks.testbed.measure import within
+from benchmarks.testbed.measure import auc_within_prompts
 from calibration.replay.curves import Curve, plan_curve, resamples
 from calibration.replay.policy_curves import policy_curve, predicted
 from calibration.report.targets import Interval, reported
@@ -110,7 +110,7 @@ def auc_within(replay: SeededReplay) -> Interval:
     """How well the score tells right solutions of a prompt from wrong ones."""
     few = [(r.independent.correct[:MAX_N], r.independent.samples[:MAX_N]) for r in replay.records]
     correct = np.array([right for right, _ in few], dtype=float)
-    return within(correct, np.array([[s.score for s in samples] for _, samples in few]))
+    return auc_within_prompts(correct, np.array([[s.score for s in samples] for _, samples in few]))
 
 
 def figure_3(samples: Samples) -> Reproduced:

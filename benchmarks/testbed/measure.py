@@ -51,7 +51,7 @@ def calibration_error(scores: NDArray[np.float64], correct: NDArray[np.float64])
     return float(np.sum(gaps))
 
 
-def within(correct: NDArray[np.float64], values: NDArray[np.float64]) -> Interval:
+def auc_within_prompts(correct: NDArray[np.float64], values: NDArray[np.float64]) -> Interval:
     """AUC within a prompt, averaged over the prompts with right and wrong samples."""
     mixed = np.flatnonzero((correct.mean(axis=1) > 0) & (correct.mean(axis=1) < 1))
     each = np.array([roc_auc_score(correct[i], values[i]) for i in mixed])
@@ -95,9 +95,13 @@ async def run() -> list[Target]:
         between("pass@1 of the hardest quintile", interval(quintiles[4]), 0.01, 0.25),
         reported("AUC of the PRM's last step", interval(auc)),
         at_least(
-            "the same AUC within a prompt, averaged over prompts", within(correct, scores), 0.95
+            "the same AUC within a prompt, averaged over prompts",
+            auc_within_prompts(correct, scores),
+            0.95,
         ),
-        reported("AUC within a prompt of the log-probability", within(correct, logprobs)),
+        reported(
+            "AUC within a prompt of the log-probability", auc_within_prompts(correct, logprobs)
+        ),
         at_most("calibration error of the PRM's last step", interval(error), 0.03),
     ]
 
@@ -133,7 +137,9 @@ async def revised() -> list[Target]:
             interval(wrong / right),
             1,
         ),
-        at_least("AUC within a prompt of the reviser's ORM", within(correct, scores), 0.9),
+        at_least(
+            "AUC within a prompt of the reviser's ORM", auc_within_prompts(correct, scores), 0.9
+        ),
     ]
 
 
