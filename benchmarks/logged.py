@@ -41,8 +41,8 @@ from calibration.replay.adaptive_consistency import adaptive_consistency
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.budget_replay import PRICES, curve_of_stops, price_curve
 from calibration.replay.curves import Curve, plan_curve, resamples
-from calibration.replay.gain_rows import SHARES, gain_row, gain_rows
 from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.saving_rows import SHARES, saving_row, saving_rows
 from calibration.replay.ways import WAYS
 from calibration.report.targets import Interval, Target, reported
 from predictors.gain_model import GainEstimator
@@ -52,7 +52,7 @@ OUT = Path("out")
 SPLIT, SEEDS = 0.5, range(5)
 SCORES = ("score", "score_min", "score_prod")
 BUDGETS = (1, 2, 4, 8, 16)
-TARGET, LOW_TARGET = 3.0, 2.0  # of the gain, and of the low end of its interval
+TARGET, LOW_TARGET = 3.0, 2.0  # of the saving, and of the low end of its interval
 
 # Each log: its file, the options of the command that name it, and N of the baseline.
 LOGS: Mapping[str, tuple[str, tuple[str, ...], int]] = {
@@ -129,7 +129,7 @@ def known_curves(name: str, schedule: Schedule, runs: AdaptiveRuns) -> Curve:
 
 
 def ablation(log: Log) -> list[dict[str, Any]]:
-    """The gains of all ingredients over best-of-N weighted by the last step, N = 16."""
+    """The savings of all ingredients over best-of-N weighted by the last step, N = 16."""
     parts = []
     each = list(splits(len(log.answer), SPLIT, list(SEEDS)))
     with progress("Ingredients", len(each)) as done:
@@ -138,12 +138,12 @@ def ablation(log: Log) -> list[dict[str, Any]]:
             done(None)
     tested, curves = pooled(parts, len(log.answer))
     draws = resamples(len(tested))
-    return gain_rows(curves[0], curves, [16], draws)
+    return saving_rows(curves[0], curves, [16], draws)
 
 
 def saving(found: dict[str, Any], budget: int, unit: str, share: float = 1.0) -> Interval:
-    """The gain of a result's own way over its baseline."""
-    return bounded(gain_row(found["gains"], found["policy"], budget, unit, share))
+    """The saving of a result's own way over its baseline."""
+    return bounded(saving_row(found["gains"], found["policy"], budget, unit, share))
 
 
 def draw(results: Mapping[str, dict[str, Any]], path: Path) -> None:
@@ -172,7 +172,7 @@ def draw(results: Mapping[str, dict[str, Any]], path: Path) -> None:
 
 
 def _target(name: str, found: Interval, which: tuple[str, float]) -> Target:
-    """The gain in samples at the whole accuracy has a target, for its interval too."""
+    """The saving in samples at the whole accuracy has a target, for its interval too."""
     if which != ("generations", 1.0):
         return reported(name, found)
     target = at_least(name, found, TARGET)

@@ -28,16 +28,16 @@ from calibration.replay.curves import (
     summarized,
 )
 from calibration.replay.estimators import best_of_n_accuracy
-from calibration.replay.gain_rows import gain_rows
 from calibration.replay.outcomes import Outcomes
 from calibration.replay.policy_curves import exact_curve, policy_curve, predicted
 from calibration.replay.replay import Replay
+from calibration.replay.saving_rows import saving_rows
 from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.bench_result import Findings
-from calibration.report.savings import greatest, savings
+from calibration.report.savings import largest_saving, savings
 from calibration.report.summarise import BEAM_SEARCH, NAMES
-from calibration.sampling.collect import PromptRecord, Run, in_order
-from calibration.sampling.collectors import LocalCollector, Work
+from calibration.sampling.collect import PlanRun, PromptRecord, Work, in_order
+from calibration.sampling.collectors import LocalCollector
 from calibration.sampling.resume import SampleStore
 from predictors.scoring import Scoring
 from runtime.artifact import FittedPolicy
@@ -162,7 +162,7 @@ def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
     ]
 
 
-def _greatest_score(run: Run, n: int) -> float:
+def _greatest_score(run: PlanRun, n: int) -> float:
     """Accuracy of plain best-of-n, exact over all subsets; `select` has the same rule."""
     # Samples without an answer lose to any that has one.
     scores = [-1.0 if sample.answer is None else sample.score for sample in run.samples]
@@ -193,9 +193,9 @@ def stopping_early(
 def measure(
     replay: Replay, artifact: FittedPolicy, table: LookupTable, way: Way | None = None
 ) -> Findings:
-    """Measure every method at every budget, and the gain of one way to spend.
+    """Measure every method at every budget, and the saving of one way to spend.
 
-    Gains are measured at the upper half of the budgets: at the lowest there is nothing to save.
+    Savings are measured at the upper half of the budgets: at the lowest there is nothing to save.
 
     Args:
         replay: samples of the prompts, as `work_of` specifies them; measured on its `n_jobs`.
@@ -203,7 +203,7 @@ def measure(
         table: the rows of its table to measure.
         way: the way that the artifact's calibration leads with, see
             `calibration.report.methods.leading_way`; choosing it by these prompts would favour
-            it. None if that is unknown: the gain is then that of the bins.
+            it. None if that is unknown: the saving is then that of the bins.
     """
     budgets = [row.budget for row in table.rows]
     searches = [(beam_plan(budget), 0) for budget in budgets]
@@ -212,7 +212,7 @@ def measure(
     by_bins = compute_optimal(replay, artifact, table)
     early = stopping_early(replay, artifact, budgets)
     right = np.array([np.mean(record.independent.correct) for record in replay.records])
-    # Gains near the baseline's accuracy are a share of the way to it from one sample's.
+    # Savings near the baseline's accuracy are a share of the way to it from one sample's.
     curves = [*baselines(replay, sorted({1, *budgets})), by_bins, *early]
     return findings_of(curves, BASELINE, budgets, right, way, replay.n_jobs)
 
@@ -226,7 +226,7 @@ def findings_of(
     n_jobs: int | None,
     policy: str | None = None,
 ) -> Findings:
-    """What curves of the same prompts show: accuracies, gains and the saving of one way.
+    """What curves of the same prompts show: accuracies, savings, and that of one way.
 
     Args:
         curves: every method, the ways to spend among them.
@@ -251,9 +251,9 @@ def findings_of(
             "easiest": right.max(),
             "hardest": right.min(),
             "curves": [summarized(curve, draws) for curve in curves],
-            "gains": gain_rows(plain, curves, upper, draws, n_jobs),
+            "gains": saving_rows(plain, curves, upper, draws, n_jobs),
             # A baseline may start at a smaller budget than the table, whose ways do not.
             "differences": differences_at_cost(plain.restricted_to(budgets), chosen, draws),
-            "saving": greatest(savings(plain, {way or "bins": chosen}, n_jobs)),
+            "saving": largest_saving(savings(plain, {way or "bins": chosen}, n_jobs)),
         }
     )

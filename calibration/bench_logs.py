@@ -75,7 +75,7 @@ def measure_log(
             needs.
     """
     check_several("from-logs", len(log.answer))
-    table = _within(table, log)
+    table = _without_larger_budgets(table, log)
     curves = log_curves(log, policy, table, n_jobs)
     note = None
     if policy.thinking is not None:
@@ -130,7 +130,7 @@ def measure_splits(
         fitted = fit_log(
             log.take(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
         )
-        table = _within(fitted.calibration.table, log)
+        table = _without_larger_budgets(fitted.calibration.table, log)
         curves = log_curves(log.take(test), fitted.fitted_policy, table, n_jobs)
         way = fitted.cheapest
         parts.append((test, [*curves, as_chosen(curves, way)]))
@@ -286,7 +286,12 @@ def pooled(
     return tested, found
 
 
-def _within(table: LookupTable, log: Log) -> LookupTable:
+def _without_larger_budgets(table: LookupTable, log: Log) -> LookupTable:
+    """The table without the rows whose budgets the log has too few samples for.
+
+    Raises:
+        InputError: no row is left.
+    """
     rows = tuple(row for row in table.rows if row.budget <= log.window)
     if not rows:
         raise InputError(

@@ -25,8 +25,8 @@ from calibration.replay.parallel import check_jobs
 from calibration.replay.replay import Replay
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
-from calibration.sampling.collect import PromptRecord, check_answers, in_order
-from calibration.sampling.collectors import Collector, Work, open_collector
+from calibration.sampling.collect import PromptRecord, Work, check_answers, in_order
+from calibration.sampling.collectors import Collector, open_collector
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.steps import PROMPTS as STEP_PROMPTS
 from calibration.sampling.steps import SAMPLES as STEP_SAMPLES
@@ -156,7 +156,7 @@ async def _sample(
     await store.fill(collector, raced, work, done)
     if others:
         searches = leaders(Replay(in_order(store.records(), raced), window), searches)
-        await store.fill(collector, others, replace(work, searches=(*searches, *depths)), done)
+        await store.fill(collector, others, replace(work, plans=(*searches, *depths)), done)
     sampled = _Sampled(store, settings, searches)
     texts = [prompt for prompt, _ in prompts]
     pilot_plans = [Plan(strategy="best_of_n", n=count) for count in options.pilots if count]

@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from allocator.errors import InputError
-from allocator.latency import Latency
 from allocator.plan import Plan, Strategy, plan_grid
-from allocator.policy import Policy
 from allocator.table import Fingerprint
 from calibration.attaching.attach import with_models
 from calibration.attaching.scores import verifier_scoring
@@ -17,7 +15,7 @@ from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.log_scoring import fit_log_scoring, log_scores
 from calibration.fitting.thinking import fit_thinking
-from calibration.new_artifact import new_artifact, parts_of
+from calibration.new_artifact import fitted_policy, new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.ways import Way
 from calibration.report.summarise import cheapest_by, summarise
@@ -49,18 +47,7 @@ class FittedLog:
     @property
     def fitted_policy(self) -> FittedPolicy:
         """What was fitted, as an artifact would give it back."""
-        made = self.calibration
-        return FittedPolicy(
-            folder=Path(),
-            policy=Policy(made.table),
-            difficulty={pilots: known.model for pilots, known in made.difficulty.items()},
-            curves=made.curves,
-            prices=made.gain_model.prices,
-            gain_model=made.gain_model.gain_model,
-            latency=Latency.of({}),
-            drift_baseline=made.drift_baseline,
-            scoring=self.scoring,
-        )
+        return fitted_policy(self.calibration, self.scoring)
 
     @property
     def cheapest(self) -> Way:

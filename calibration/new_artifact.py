@@ -3,17 +3,41 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from allocator.errors import InputError
 from allocator.latency import Latency
+from allocator.policy import Policy
 from calibration.fitting.fit import Calibration
 from calibration.report.card import write_card
 from calibration.report.summary import Summary
 from predictors.scoring import Scoring
-from runtime.artifact import ArtifactParts
+from runtime.artifact import ArtifactParts, FittedPolicy
 from runtime.settings import Settings
+
+
+def fitted_policy(calibration: Calibration, scoring: Scoring | None = None) -> FittedPolicy:
+    """What a calibration has found, as its artifact would give it back; no plan is timed.
+
+    Args:
+        calibration: what was fitted.
+        scoring: how samples are scored; None where votes are only counted.
+    """
+    return FittedPolicy(
+        folder=Path(),
+        policy=Policy(calibration.table),
+        difficulty={pilots: fitted.model for pilots, fitted in calibration.difficulty.items()},
+        curves=calibration.curves,
+        prices=calibration.gain_model.prices,
+        gain_model=calibration.gain_model.gain_model,
+        latency=Latency.of({}),
+        drift_baseline=calibration.drift_baseline,
+        scoring=scoring,
+        tokens=None if calibration.tokens is None else calibration.tokens.policy,
+        thinking=calibration.thinking,
+    )
 
 
 def parts_of(
@@ -30,20 +54,8 @@ def parts_of(
         latency: seconds of every plan; None likewise.
         scoring: how logged samples are scored; None where settings say it, or nothing does.
     """
-    return ArtifactParts(
-        table=calibration.table,
-        oracle_table=calibration.oracle_table,
-        difficulty={pilots: known.model for pilots, known in calibration.difficulty.items()},
-        curves=calibration.curves,
-        prices=calibration.gain_model.prices,
-        gain_model=calibration.gain_model.gain_model,
-        drift_baseline=calibration.drift_baseline,
-        settings=settings,
-        latency=latency,
-        scoring=scoring,
-        tokens=None if calibration.tokens is None else calibration.tokens.policy,
-        thinking=calibration.thinking,
-    )
+    parts = ArtifactParts.of(fitted_policy(calibration), calibration.oracle_table)
+    return replace(parts, settings=settings, latency=latency, scoring=scoring)
 
 
 @contextmanager

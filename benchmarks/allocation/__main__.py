@@ -37,48 +37,48 @@ from benchmarks.allocation.measure import (
     rivals,
 )
 from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
-from benchmarks.pages.tables import gain
+from benchmarks.pages.tables import saving
 from benchmarks.targets import at_least, at_most, bounded, show_targets, write_result
 from calibration.cli.console import new_table
 from calibration.progress import console
 from calibration.replay.curves import differences, resamples, summarized
-from calibration.replay.gain_rows import SHARES, gain_row, gain_rows
 from calibration.replay.policy_curves import predicted
+from calibration.replay.saving_rows import SHARES, saving_row, saving_rows
 from calibration.replay.ways import PREDICTED, TOTAL
 from calibration.report.targets import Target, reported
 from calibration.report.words import UNITS
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AT = (16, 64, 256)
-GOAL = 64  # budget of best-of-N at whose accuracy the gains have goals
+GOAL = 64  # budget of best-of-N at whose accuracy the savings have goals
 # The goal of each method, in generations, and that of its interval's low end.
 GOALS = {PREDICTED: (4.0, 2.0), TOTAL: (8.0, 4.0)}
 
 
-def show_gains(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> None:
-    """Print gains, a table per budget with a row per method."""
+def show_savings(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> None:
+    """Print savings, a table per budget with a row per method."""
     for share in SHARES:
         for budget in at:
             shown = new_table(f"{title}, {_place(budget, share)}", "method", *UNITS.values())
             for method in dict.fromkeys(row["method"] for row in found):
-                cells = (gain(gain_row(found, method, budget, unit, share)) for unit in UNITS)
+                cells = (saving(saving_row(found, method, budget, unit, share)) for unit in UNITS)
                 shown.add_row(method, *cells)
             console.print(shown)
 
 
 def _place(budget: int, share: float) -> str:
-    """Where a gain is measured, in words."""
+    """Where a saving is measured, in words."""
     near = "" if share == 1 else f"{share:.0%} of the way to "
     return f"at {near}the accuracy of N = {budget}"
 
 
-def gain_targets(found: list[dict[str, Any]]) -> list[Target]:
-    """The gains at `GOAL`: in generations against their goals, and in the other units."""
+def saving_targets(found: list[dict[str, Any]]) -> list[Target]:
+    """The savings at `GOAL`: in generations against their goals, and in the other units."""
     targets = []
     for share in SHARES:
         for method, (goal, low_goal) in GOALS.items():
             for unit, words in UNITS.items():
-                times = bounded(gain_row(found, method, GOAL, unit, share))
+                times = bounded(saving_row(found, method, GOAL, unit, share))
                 name = f"{method}: times fewer {words}, {_place(GOAL, share)}"
                 if unit == "generations":
                     targets.append(at_least(name, times, goal))
@@ -91,26 +91,26 @@ def gain_targets(found: list[dict[str, Any]]) -> list[Target]:
 def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     """Measure the testbed's own task."""
     sizes = sizes_of(ARITHMETIC)
-    known = ARITHMETIC.calibration(prompt_states(ARITHMETIC, "calibration"), sizes)
+    calibration_replay = ARITHMETIC.calibration(prompt_states(ARITHMETIC, "calibration"), sizes)
     test = ARITHMETIC.test(prompt_states(ARITHMETIC, "test"), sizes)
-    made = calibrated(ARITHMETIC, known)
-    learned = from_calibration(made, known)
-    pass_at_1 = predicted(test, learned.difficulty)
+    calibration = calibrated(ARITHMETIC, calibration_replay)
+    result = from_calibration(calibration, calibration_replay)
+    pass_at_1 = predicted(test, result.difficulty)
     curves = [
-        *methods(learned, test, ARITHMETIC.budgets, pass_at_1),
-        *ingredients(ARITHMETIC, learned, known, test, pass_at_1),
-        *rivals(ARITHMETIC, known, made, test, pass_at_1),
+        *methods(result, test, ARITHMETIC.budgets, pass_at_1),
+        *ingredients(ARITHMETIC, result, calibration_replay, test, pass_at_1),
+        *rivals(ARITHMETIC, calibration, calibration_replay, test, pass_at_1),
     ]
     draws = resamples(test.prompts)
-    bought = learned.bought(curves)
-    found = gain_rows(bought[0], bought[1:], AT, draws)
-    show_gains("Times less than best-of-N weighted", found, AT)
+    bought = result.bought(curves)
+    found = saving_rows(bought[0], bought[1:], AT, draws)
+    show_savings("Times less than best-of-N weighted", found, AT)
     by_name = {curve.name: curve for curve in curves}
     paired = differences(by_name[BASELINE], by_name[PREDICTED], draws)
     below = sum(row["high"] < 0 for row in paired)
     prediction = {
         count: predicted_well(model, pass_at_1(count), test)
-        for count, model in learned.difficulty.items()
+        for count, model in result.difficulty.items()
     }
     summaries = [summarized(curve, draws) for curve in curves]
     draw_methods(
@@ -120,7 +120,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     )
     draw_difficulty(prediction, out / "allocation-difficulty.png")
     targets = [
-        *gain_targets(found),
+        *saving_targets(found),
         at_most(
             "budgets at which compute-optimal is significantly below best-of-N", (below,) * 3, 0
         ),
@@ -128,14 +128,14 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         at_least("seeds", (test.replicates,) * 3, 5),
     ]
     data = {
-        "regressors": [row.model_dump() for row in compared(known)],
+        "regressors": [row.model_dump() for row in compared(calibration_replay)],
         "prompts": test.prompts,
         "seeds": test.replicates,
         "curves": [summary.model_dump() for summary in summaries],
-        "efficient": sorted(learned.efficient),
+        "efficient": sorted(result.efficient),
         "gains": found,
         "differences": paired,
-        "table": made.table.model_dump(mode="json"),
+        "table": calibration.table.model_dump(mode="json"),
         "difficulty": prediction,
     }
     return data, targets
@@ -143,15 +143,15 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
 
 def rewriting(out: Path) -> dict[str, Any]:
     """The second task, calibrated by ``ttc calibrate``; it was not used in development."""
-    learned = from_artifact(artifact_of(REWRITING))
+    result = from_artifact(artifact_of(REWRITING))
     test = REWRITING.test(prompt_states(REWRITING, "test"), sizes_of(REWRITING))
-    budgets = [row.budget for row in learned.table.rows]
+    budgets = [row.budget for row in result.table.rows]
     at = budgets[-2:]
-    curves = methods(learned, test, budgets, predicted(test, learned.difficulty))
+    curves = methods(result, test, budgets, predicted(test, result.difficulty))
     draws = resamples(test.prompts)
-    bought = learned.bought(curves)
-    found = gain_rows(bought[0], bought[1:], at, draws)
-    show_gains(f"{REWRITING.name}, calibrated by the public command", found, at)
+    bought = result.bought(curves)
+    found = saving_rows(bought[0], bought[1:], at, draws)
+    show_savings(f"{REWRITING.name}, calibrated by the public command", found, at)
     summaries = [summarized(curve, draws) for curve in curves]
     draw_methods(
         [summarized(curve, draws) for curve in bought],
@@ -161,7 +161,7 @@ def rewriting(out: Path) -> dict[str, Any]:
     return {
         "prompts": test.prompts,
         "curves": [summary.model_dump() for summary in summaries],
-        "efficient": sorted(learned.efficient),
+        "efficient": sorted(result.efficient),
         "gains": found,
     }
 

@@ -66,7 +66,7 @@ class Family:
     def _records(self, split: str) -> list[PromptRecord]:
         searches = {r.prompt: r for r in read_pool(self.folder / f"{split}-searches.parquet")}
         return [
-            replace(r, searches=searches[r.prompt].searches, again=searches[r.prompt].again)
+            replace(r, repeats=searches[r.prompt].repeats)
             for r in read_pool(self.folder / f"{split}.parquet")
         ]
 

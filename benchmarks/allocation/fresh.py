@@ -131,6 +131,6 @@ async def _draw_solutions(family: Family) -> None:
 def of_artifact(record: PromptRecord, plans: Sequence[Plan]) -> PromptRecord:
     """A record of the artifact's calibration, on the same prompts, with these searches alone."""
     run = record.independent
-    first, *again = ({plan: turn[plan] for plan in plans} for turn in record.turns)
+    repeats = tuple({plan: repeat[plan] for plan in plans} for repeat in record.repeats)
     one = replace(run, samples=run.samples[:1], correct=run.correct[:1])
-    return replace(record, independent=one, searches=first, again=tuple(again))
+    return replace(record, independent=one, repeats=repeats)

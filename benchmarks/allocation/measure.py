@@ -25,8 +25,10 @@ from benchmarks.allocation.rivals import concave_by, first_uncertainty
 from benchmarks.testbed.measure import calibration_error
 from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.gain_model import fit_gain_model, gains_between_stages
+from calibration.new_artifact import fitted_policy
 from calibration.replay.adaptive_consistency import adaptive_consistency
 from calibration.replay.budget_replay import price_curve, shared_budget_curve
+from calibration.replay.curve_summary import CurveSummary
 from calibration.replay.curves import (
     Curve,
     averaged,
@@ -42,7 +44,7 @@ from calibration.report.summary import Summary
 from calibration.report.targets import Interval
 from predictors.difficulty import DifficultyModel
 from predictors.gain_model import GainModel
-from runtime.artifact import Artifact
+from runtime.artifact import Artifact, FittedPolicy
 
 PILOTS, BINS = (0, 1, 2, 4, 8), 5
 BASELINE = "best-of-N weighted"
@@ -53,7 +55,7 @@ COMPARED, COMPARED_REPLICATES = 400, 4
 
 
 @dataclass(frozen=True)
-class Known:
+class CalibrationResult:
     """The results of a calibration, run here or by the public command.
 
     Attributes:
@@ -87,39 +89,40 @@ class Known:
         ]
 
 
-def from_calibration(made: Calibration, known: Replay) -> Known:
+def from_calibration(calibration: Calibration, calibration_replay: Replay) -> CalibrationResult:
     """The results of a calibration in this process, on these prompts."""
-    shape = known.prompts, known.replicates
+    shape = calibration_replay.prompts, calibration_replay.replicates
     held_out = averaged(
         PREDICTED,
-        [fitted.row.budget for fitted in made.rows],
-        [fitted.outcome(shape) for fitted in made.rows],
-        [fitted.costs.reshape(shape) for fitted in made.rows],
+        [fitted.row.budget for fitted in calibration.rows],
+        [fitted.outcome(shape) for fitted in calibration.rows],
+        [fitted.costs.reshape(shape) for fitted in calibration.rows],
     )
-    return Known(
-        made.table,
-        made.oracle_table,
-        {count: fitted.model for count, fitted in made.difficulty.items()},
-        made.curves,
-        made.gain_model.prices,
-        made.gain_model.gain_model,
-        made.drift_baseline.pilots,
-        summarized(held_out, resamples(known.prompts)).efficient(),
+    return _result(
+        fitted_policy(calibration),
+        calibration.oracle_table,
+        summarized(held_out, resamples(calibration_replay.prompts)),
     )
 
 
-def from_artifact(artifact: Artifact) -> Known:
+def from_artifact(artifact: Artifact) -> CalibrationResult:
     """The results in an artifact of ``ttc calibrate``."""
     everyone = Summary.load(artifact.folder).groups[0]
     (held_out,) = (curve for curve in everyone.curves if curve.name == PREDICTED)
-    return Known(
-        artifact.policy.table,
-        artifact.oracle_table(),
-        artifact.difficulty,
-        artifact.curves,
-        artifact.prices,
-        artifact.gain_model,
-        artifact.drift_baseline.pilots,
+    return _result(artifact, artifact.oracle_table(), held_out)
+
+
+def _result(
+    policy: FittedPolicy, oracle_table: LookupTable, held_out: CurveSummary
+) -> CalibrationResult:
+    return CalibrationResult(
+        policy.policy.table,
+        oracle_table,
+        policy.difficulty,
+        policy.curves,
+        policy.prices,
+        policy.gain_model,
+        policy.drift_baseline.pilots,
         held_out.efficient(),
     )
 
@@ -131,26 +134,26 @@ def calibrated(family: Family, replay: Replay) -> Calibration:
 
 
 def methods(
-    known: Known, test: SeededReplay, budgets: Sequence[int], pass_at_1: PassAt1
+    result: CalibrationResult, test: SeededReplay, budgets: Sequence[int], pass_at_1: PassAt1
 ) -> list[Curve]:
     """Methods that need an artifact alone, on the test prompts; the baseline first."""
     plain = [Plan(strategy="best_of_n", n=n) for n in budgets]
     oracle = np.repeat(test.pass_at_1_by_prompt[:, None], test.replicates, axis=1)
-    schedule = known.prices.schedule
+    schedule = result.prices.schedule
     adaptive_runs = test.adaptive_runs(schedule)
-    gains = gains_between_stages(known.gain_model, schedule, adaptive_runs.states)
+    gains = gains_between_stages(result.gain_model, schedule, adaptive_runs.states)
     curves = [
         plan_curve(BASELINE, test, plain),
         plan_curve("majority", test, [_by_votes(plan) for plan in plain]),
-        policy_curve(PREDICTED, test, known.table, pass_at_1),
-        policy_curve(ORACLE, test, known.oracle_table, lambda _: oracle),
+        policy_curve(PREDICTED, test, result.table, pass_at_1),
+        policy_curve(ORACLE, test, result.oracle_table, lambda _: oracle),
         adaptive_pilots(
             "predicted bins, adaptive pilots",
             test,
-            known.table,
-            known.difficulty,
+            result.table,
+            result.difficulty,
             pass_at_1,
-            known.compared,
+            result.compared,
         ),
     ]
     return [
@@ -161,7 +164,11 @@ def methods(
 
 
 def ingredients(
-    family: Family, made: Known, known: Replay, test: SeededReplay, pass_at_1: PassAt1
+    family: Family,
+    result: CalibrationResult,
+    calibration_replay: Replay,
+    test: SeededReplay,
+    pass_at_1: PassAt1,
 ) -> list[Curve]:
     """Each ingredient alone: sharing a budget by bins, without updates from samples; stopping once
     settled; early stopping and sharing without searches.
@@ -170,14 +177,14 @@ def ingredients(
         shared_by_bin(
             f"one total by bins, {pilots} pilot{'s' * (pilots != 1)}",
             test,
-            made.curves.after(pilots),
+            result.curves.after(pilots),
             pass_at_1(pilots),
         )
         for pilots in (0, 1, 2)
     ]
     schedule = schedule_of(family.window)
     adaptive_runs = test.adaptive_runs(schedule)
-    gain_model = fit_gain_model([(schedule, known.adaptive_runs(schedule))]).gain_model
+    gain_model = fit_gain_model([(schedule, calibration_replay.adaptive_runs(schedule))]).gain_model
     gains = gains_between_stages(gain_model, schedule, adaptive_runs.states)
     return [
         *by_bins,
@@ -190,10 +197,14 @@ def ingredients(
 
 
 def rivals(
-    family: Family, known: Replay, made: Calibration, test: SeededReplay, pass_at_1: PassAt1
+    family: Family,
+    calibration: Calibration,
+    calibration_replay: Replay,
+    test: SeededReplay,
+    pass_at_1: PassAt1,
 ) -> list[Curve]:
     """Published rivals on the same samples, and the upper bound that knows every prompt."""
-    from_prompts = made.difficulty[0].predicted.reshape(known.prompts, -1)
+    from_prompts = calibration.difficulty[0].predicted.reshape(calibration_replay.prompts, -1)
     schedule = schedule_of(family.window)
     return [
         adaptive_consistency(
@@ -204,7 +215,7 @@ def rivals(
         ),
         concave_by(
             "rival: greedy by the prompt alone",
-            known,
+            calibration_replay,
             test,
             from_prompts,
             pass_at_1(0),
@@ -213,9 +224,9 @@ def rivals(
         ),
         concave_by(
             "rival: concave by the first sample's uncertainty",
-            known,
+            calibration_replay,
             test,
-            first_uncertainty(known),
+            first_uncertainty(calibration_replay),
             first_uncertainty(test),
             1,
             family.window,
@@ -224,10 +235,10 @@ def rivals(
     ]
 
 
-def compared(known: Replay) -> list[Compared]:
+def compared(calibration_replay: Replay) -> list[Compared]:
     """LightGBM and alternatives to it as difficulty predictor, on the same folds."""
-    few, states = known.records[:COMPARED], known.states
-    replay = Replay(few, known.window, COMPARED_REPLICATES)
+    few, states = calibration_replay.records[:COMPARED], calibration_replay.states
+    replay = Replay(few, calibration_replay.window, COMPARED_REPLICATES)
     prompt = None
     if states is not None:
         prompt = PromptInputs(replay.features(0)[:, 0], states[: len(few)])
@@ -241,7 +252,7 @@ def _by_votes(plan: Plan) -> Plan:
 def voted(test: SeededReplay) -> SeededReplay:
     """The same test prompts with every score 1, by no verifier."""
     sizes = test.sizes and test.sizes.model_copy(update={"verifier": 0})
-    alone = [replace(record, searches={}, again=()) for record in test.records]
+    alone = [replace(record, repeats=({},)) for record in test.records]
     return SeededReplay(rescored(alone, lambda _: 1.0), test.each, sizes=sizes)
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from allocator.errors import InputError
 from allocator.files import atomic_write
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from calibration.sampling.store import PLAN, records_of, rows_of, schema
 from predictors.sample import Sample
 
@@ -79,13 +79,13 @@ def read_pool(path: Path) -> list[PromptRecord]:
 
 def _drawn(record: PromptRecord, places: Iterator[list[int]]) -> PromptRecord:
     independent = _in_places(record.independent, places)
-    first, *again = (
-        {plan: _in_places(run, places) for plan, run in turn.items()} for turn in record.turns
+    repeats = tuple(
+        {plan: _in_places(run, places) for plan, run in repeat.items()} for repeat in record.repeats
     )
-    return replace(record, independent=independent, searches=first, again=tuple(again))
+    return replace(record, independent=independent, repeats=repeats)
 
 
-def _in_places(run: Run, places: Iterator[list[int]]) -> Run:
+def _in_places(run: PlanRun, places: Iterator[list[int]]) -> PlanRun:
     """The run with each solution at all its positions."""
     order = {place: i for i in range(len(run.samples)) for place in next(places)}
     chosen = [order[place] for place in range(len(order))]
@@ -106,20 +106,15 @@ def rescored(
         score: scores a solution; equal solutions of a run are scored once.
     """
 
-    def again(run: Run) -> Run:
+    def again(run: PlanRun) -> PlanRun:
         distinct = {id(sample): sample for sample in run.samples}
         equal = {key: replace(sample, score=score(sample)) for key, sample in distinct.items()}
         return replace(run, samples=tuple(equal[id(sample)] for sample in run.samples))
 
     found = []
     for record in records:
-        first, *others = ({plan: again(run) for plan, run in turn.items()} for turn in record.turns)
-        found.append(
-            replace(
-                record,
-                independent=again(record.independent),
-                searches=first,
-                again=tuple(others),
-            )
+        repeats = tuple(
+            {plan: again(run) for plan, run in repeat.items()} for repeat in record.repeats
         )
+        found.append(replace(record, independent=again(record.independent), repeats=repeats))
     return found

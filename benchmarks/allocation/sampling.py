@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from allocator.plan import Plan
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.progress import progress
-from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run, collect
+from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PlanRun, PromptRecord, Work, collect
 from runtime.concurrency import bounded
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
@@ -44,9 +44,8 @@ class Searching:
         async def run() -> list[PromptRecord]:
             async with open_models(self.settings, self.folder, "transformers") as models:
                 sampling = RequestSettings(self.settings.sampling)
-                return await collect(
-                    models, sampling, prompts, 1, self.plans, self.seed, runs=self.runs
-                )
+                work = Work(1, tuple(self.plans), models.scoring, self.seed, self.runs)
+                return await collect(models, sampling, prompts, work)
 
         return asyncio.run(run())
 
@@ -96,7 +95,7 @@ async def draw(
         samples = tuple(distinct[place] for place in places)
         correct = tuple(sample.answer == gold for sample in samples)
         tokens = sum(sample.tokens for sample in samples)
-        drawn = Run(samples, correct, tokens, 0.0, engine.seed)
-        return PromptRecord(prompt, gold, len(run.context.token_ids), drawn, {})
+        drawn = PlanRun(samples, correct, tokens, 0.0, engine.seed)
+        return PromptRecord(prompt, gold, len(run.context.token_ids), drawn, ({},))
 
     return await bounded(one, prompts, PROMPTS_IN_FLIGHT, done)

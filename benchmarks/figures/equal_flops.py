@@ -86,7 +86,7 @@ def chosen_revisions(samples: Samples) -> Compared:
     """On the further prompts, the ratios of revisions that were chosen on the first ones."""
     replay = samples.chosen
     # Each prompt has one plan a budget, its bin's.
-    plans = [sorted(record.searches, key=lambda plan: plan.n) for record in replay.records]
+    plans = [sorted(record.repeats[0], key=lambda plan: plan.n) for record in replay.records]
     tried = [
         replay.mixed_outcome([[plan] * replay.replicates for plan in of_budget], 0)
         for of_budget in zip(*plans, strict=True)

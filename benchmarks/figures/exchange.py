@@ -64,7 +64,6 @@ def figure_9(samples: Samples) -> Reproduced:
     bins = oracle_bins(samples)
     curves = test_time(samples, bins)
     draws = resamples(len(bins))
-    trained = pretraining.tokens / pretraining.base_tokens
     budgets = {ratio: pretraining.budget(ratio) for ratio in STUDIED}
     small, great = min(STUDIED), max(STUDIED)
     searched, revised = small_searches(samples), chosen_revisions(samples)
@@ -79,16 +78,7 @@ def figure_9(samples: Samples) -> Reproduced:
         at_small = revised if name == REVISED else compared
         at_great = searched if name == SEARCH.format(OWN_SIZE) else compared
         for part, inside in parts.items():
-            own = resamples(int(inside.sum()))
-            level = interval(greedy[inside][own].mean(axis=1))
-            spent = sorted(budgets.values())
-            panels.append(
-                Panel(
-                    f"{name}, {part}",
-                    SPENT,
-                    [line_of(curve, inside, banded=True), Line(LARGER, spent, [level] * 3)],
-                )
-            )
+            panels.append(_panel(f"{name}, {part}", curve, inside, greedy, budgets))
             for ratio, budget in budgets.items():
                 found = Finding(f"{name} beats the larger model", compared.above(budget, inside))
                 row = {"method": name, "prompts": part, "ratio": ratio, "generations": budget}
@@ -103,17 +93,7 @@ def figure_9(samples: Samples) -> Reproduced:
             )
         )
     targets += [
-        reported("F9: larger model's parameters over the base model's", (pretraining.scale,) * 3),
-        reported("F9: tokens it was pretrained on over the base model's", (trained,) * 3),
-        reported("F9: larger model, greedy accuracy", interval(greedy[draws].mean(axis=1))),
-        *(
-            reported(
-                f"F9: larger model, greedy accuracy of training {seed}",
-                interval(correct[draws].mean(axis=1)),
-            )
-            for seed, correct in zip(SEEDS, of_trainings.T, strict=True)
-        ),
-        reported("F9: larger model, pass@1", interval(warm.mean(axis=1)[draws].mean(axis=1))),
+        *_larger_model(pretraining, of_trainings, warm, draws),
         reported(
             f"F9: further test prompts, for {REVISED} at R = {small} and "
             f"{SEARCH.format(OWN_SIZE)} at R = {great:g}",
@@ -142,6 +122,44 @@ def figure_9(samples: Samples) -> Reproduced:
             "trainings_drawn": [finding.row() for finding in drawn],
         },
     )
+
+
+def _panel(
+    title: str,
+    curve: Curve,
+    inside: NDArray[np.bool_],
+    greedy: NDArray[np.float64],
+    budgets: Mapping[float, float],
+) -> Panel:
+    """A method's curve on some prompts, and the larger model's first answers at equal FLOPs."""
+    own = resamples(int(inside.sum()))
+    level = interval(greedy[inside][own].mean(axis=1))
+    larger = Line(LARGER, sorted(budgets.values()), [level] * 3)
+    return Panel(title, SPENT, [line_of(curve, inside, banded=True), larger])
+
+
+def _larger_model(
+    pretraining: Pretraining,
+    of_trainings: NDArray[np.float64],
+    warm: NDArray[np.float64],
+    draws: NDArray[np.int64],
+) -> list[Target]:
+    """What the larger model is: its size, its pretraining, and its accuracy by itself."""
+    trained = pretraining.tokens / pretraining.base_tokens
+    greedy = of_trainings.mean(axis=1)
+    return [
+        reported("F9: larger model's parameters over the base model's", (pretraining.scale,) * 3),
+        reported("F9: tokens it was pretrained on over the base model's", (trained,) * 3),
+        reported("F9: larger model, greedy accuracy", interval(greedy[draws].mean(axis=1))),
+        *(
+            reported(
+                f"F9: larger model, greedy accuracy of training {seed}",
+                interval(correct[draws].mean(axis=1)),
+            )
+            for seed, correct in zip(SEEDS, of_trainings.T, strict=True)
+        ),
+        reported("F9: larger model, pass@1", interval(warm.mean(axis=1)[draws].mean(axis=1))),
+    ]
 
 
 def tested(

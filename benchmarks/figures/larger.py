@@ -17,7 +17,7 @@ from benchmarks.allocation.pool import read_pool, write_pool
 from benchmarks.figures.pools import FOLDER, further_prompts, test_prompts
 from benchmarks.testbed.paths import SETTINGS
 from calibration.progress import progress
-from calibration.sampling.collect import PromptRecord, collect
+from calibration.sampling.collect import PromptRecord, Work, collect
 from runtime.models import open_models
 from runtime.request import RequestSettings
 
@@ -95,9 +95,8 @@ async def sample_larger(model: Path) -> None:
             if (own := model / pool.name).is_file():
                 continue
             with progress(f"{model}: {pool.stem}", len(sampled)) as done:
-                records = await collect(
-                    models, RequestSettings(sampling), sampled, count, (), SEED, done
-                )
+                work = Work(count, (), models.scoring, SEED)
+                records = await collect(models, RequestSettings(sampling), sampled, work, done)
             write_pool(records, own)
 
 

@@ -14,14 +14,14 @@ from benchmarks.figures.pools import MAX_N
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import edges_of
 from calibration.fitting.plan_selection import held_out_figures
-from calibration.replay.curves import Curve, averaged, cost_at, gains_at
-from calibration.replay.gain_rows import SHARES, part_way
+from calibration.replay.curves import Curve, averaged, cost_at, saving_factors
 from calibration.replay.outcomes import Outcome
+from calibration.replay.saving_rows import SHARES, part_way
 from calibration.report.targets import Interval
 
 BINS = 5
 ORACLE, PREDICTED = "compute-optimal, oracle bins", "compute-optimal, predicted bins"
-AT, TIMES = (16, MAX_N), 4.0  # budgets at which gains are reported; the paper's gain
+AT, TIMES = (16, MAX_N), 4.0  # budgets at which savings are reported; the paper's saving
 NEARLY = min(SHARES)
 
 
@@ -121,13 +121,13 @@ def compute_optimal(
     return averaged(name, budgets, found, costs)
 
 
-def gains_of(
+def savings_of(
     baseline: Curve,
     methods: Sequence[Curve],
     draws: NDArray[np.int64],
     claimed: str = "",
 ) -> tuple[Finding, list[tuple[str, Interval]]]:
-    """Whether the first method takes `TIMES` less than the baseline, and the gain of every method.
+    """Whether the first method takes `TIMES` less than the baseline; every method's saving.
 
     The finding is at `NEARLY` of the way from one solution's accuracy to the baseline's: where the
     baseline is flat, tenths of a point decide what reaching all of it costs.
@@ -143,7 +143,9 @@ def gains_of(
         for share in SHARES
         for method in methods
         for budget, times in zip(
-            AT, gains_at(part_way(baseline, share), AT, method, draws, "generations"), strict=True
+            AT,
+            saving_factors(part_way(baseline, share), AT, method, draws, "generations"),
+            strict=True,
         )
     }
     finding = Finding(
@@ -153,11 +155,11 @@ def gains_of(
         unit="times",
         bound=TIMES,
     )
-    gains = [
+    savings = [
         (f"{name}: gain at {budget}" + (f", {share:.0%} of the way" if share < 1 else ""), times)
         for (share, name, budget), times in found.items()
     ]
-    return finding, gains
+    return finding, savings
 
 
 def at_budget(curve: Curve, budget: float) -> NDArray[np.float64]:

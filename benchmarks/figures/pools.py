@@ -29,7 +29,7 @@ from benchmarks.testbed.paths import (
     TEST_POOL,
     WEAK_PRM,
 )
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from predictors.sample import Sample
 from runtime.artifact import load_settings
 from runtime.traffic import probability_of
@@ -211,40 +211,40 @@ def first_solutions(records: Sequence[PromptRecord], count: int) -> list[PromptR
     ]
 
 
-def runs_of(records: Iterable[PromptRecord]) -> dict[str, dict[Plan, list[Run]]]:
+def runs_of(records: Iterable[PromptRecord]) -> dict[str, dict[Plan, list[PlanRun]]]:
     """Every run of every search, by prompt and plan; a prompt may have several records."""
-    found: dict[str, dict[Plan, list[Run]]] = {}
+    found: dict[str, dict[Plan, list[PlanRun]]] = {}
     for record in records:
-        for turn in record.turns:
-            for plan, run in turn.items():
+        for repeat in record.repeats:
+            for plan, run in repeat.items():
                 found.setdefault(record.prompt, {}).setdefault(plan, []).append(run)
     return found
 
 
 def beside(
-    records: Sequence[PromptRecord], runs: Mapping[str, Mapping[Plan, Sequence[Run]]]
+    records: Sequence[PromptRecord], runs: Mapping[str, Mapping[Plan, Sequence[PlanRun]]]
 ) -> list[PromptRecord]:
     """The records with these runs as their searches; plans with fewer runs repeat them."""
     found = []
     for record in records:
         plans = runs[record.prompt]
         count = max(len(of_plan) for of_plan in plans.values())
-        first, *again = (
-            {plan: of_plan[turn % len(of_plan)] for plan, of_plan in plans.items()}
-            for turn in range(count)
+        repeats = tuple(
+            {plan: of_plan[repeat % len(of_plan)] for plan, of_plan in plans.items()}
+            for repeat in range(count)
         )
-        found.append(replace(record, searches=first, again=tuple(again)))
+        found.append(replace(record, repeats=repeats))
     return found
 
 
-def chained(record: PromptRecord) -> dict[Plan, list[Run]]:
+def chained(record: PromptRecord) -> dict[Plan, list[PlanRun]]:
     """Runs of every ratio at every budget, cut from a prompt's chains; no run shares an attempt.
 
     Args:
         record: chains of each of `KINDS`.
     """
     chains = _chains(record)
-    found: dict[Plan, list[Run]] = {}
+    found: dict[Plan, list[PlanRun]] = {}
     for budget in powers(MAX_N):
         for plan in ratios(budget):
             long = [chain[: plan.length] for chain in chains if len(chain) >= plan.length]
@@ -260,7 +260,7 @@ def _chains(record: PromptRecord) -> list[list[tuple[Sample, bool]]]:
     """All chains of a prompt, each with its own number."""
     chains: list[list[tuple[Sample, bool]]] = []
     for kind in KINDS:
-        run = record.searches[kind]
+        run = record.repeats[0][kind]
         graded = list(zip(run.samples, run.correct, strict=True))
         for start in range(0, kind.n, kind.length):
             number = len(chains)
@@ -270,9 +270,9 @@ def _chains(record: PromptRecord) -> list[list[tuple[Sample, bool]]]:
     return chains
 
 
-def _run(attempts: Sequence[tuple[Sample, bool]]) -> Run:
+def _run(attempts: Sequence[tuple[Sample, bool]]) -> PlanRun:
     samples, correct = zip(*attempts, strict=True)
-    return Run(samples, correct, sum(sample.tokens for sample in samples))
+    return PlanRun(samples, correct, sum(sample.tokens for sample in samples))
 
 
 def _by(how: Aggregation) -> Callable[[Sample], float]:

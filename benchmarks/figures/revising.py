@@ -15,7 +15,7 @@ from benchmarks.figures.optimal import (
     PREDICTED,
     bins_by,
     compute_optimal,
-    gains_of,
+    savings_of,
 )
 from benchmarks.figures.pools import MAX_N, Samples, powers, ratios, revisions
 from benchmarks.figures.search import mean_over, oracle_bins, parts_of, predicted_bins
@@ -55,7 +55,7 @@ def along_chains(record: PromptRecord) -> NDArray[np.float64]:
     found = np.empty(MAX_N)
     for length in powers(MAX_N):
         # The shortest chains that reach a place are the most numerous.
-        right = np.array(record.searches[revisions(MAX_N, length)].correct, dtype=float)
+        right = np.array(record.repeats[0][revisions(MAX_N, length)].correct, dtype=float)
         places = slice(length // 2, length)
         found[places] = right.reshape(-1, length).mean(axis=0)[places]
     return found
@@ -65,7 +65,7 @@ def flip_counts(record: PromptRecord) -> NDArray[np.float64]:
     """How often a right attempt is followed by a wrong one, and how many right ones are followed;
     then the same of wrong attempts that a right one follows; shape (4,).
     """
-    right = np.array(record.searches[revisions(MAX_N, PAIRED)].correct).reshape(-1, PAIRED)
+    right = np.array(record.repeats[0][revisions(MAX_N, PAIRED)].correct).reshape(-1, PAIRED)
     before, after = right[:, :-1], right[:, 1:]
     counts = [(before & ~after).sum(), before.sum(), (~before & after).sum(), (~before).sum()]
     return np.array(counts, dtype=float)
@@ -196,8 +196,8 @@ def figure_8(samples: Samples) -> Reproduced:
         compute_optimal(ORACLE, replay, plans, powers(MAX_N), oracle_bins(samples)),
         compute_optimal(PREDICTED, replay, plans, powers(MAX_N), predicted_bins(samples)),
     ]
-    finding, gains = gains_of(parallel, curves[1:], draws)
-    targets = [reported(f"F8: revisions, {name}", times) for name, times in gains]
+    finding, savings = savings_of(parallel, curves[1:], draws)
+    targets = [reported(f"F8: revisions, {name}", times) for name, times in savings]
     lines = [line_of(curve, everyone, spent=True, banded=True) for curve in curves]
     figure = Figure(
         "F8",

@@ -45,7 +45,7 @@ from benchmarks.testbed.paths import ARTIFACT, BASE, REQUEST_SETTINGS, REVISING,
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.fitting.fit import searches_among
 from calibration.progress import progress
-from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect, in_order
+from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Work, collect, in_order
 from predictors.oracle import oracle_pass_at_1
 from runtime.artifact import load_settings
 from runtime.concurrency import bounded, sharing_cores, together
@@ -90,7 +90,7 @@ def weak_searches() -> None:
 
 def by_score() -> None:
     """Those searches guided by the fitted score that `benchmarks.allocation` does not sample."""
-    known = read_pool(SEARCHES)[0].searches
+    known = read_pool(SEARCHES)[0].repeats[0]
     plans = [plan for plan in searches_among([*FIXED, *ROOT, *SINGLE]) if plan not in known]
     searching = Searching(load_settings(ARTIFACT), ARTIFACT, plans, SEED)
     write_pool(search("Searches by the score", searching, test_prompts()), BY_SCORE)
@@ -113,14 +113,15 @@ async def chains() -> None:
         with progress("Chains of revisions", len(KINDS) * len(prompts)) as done:
 
             async def of(kind: Plan, seed: int) -> list[PromptRecord]:
-                return await collect(models, REQUEST_SETTINGS, prompts, 1, [kind], seed, done)
+                work = Work(1, (kind,), models.scoring, seed)
+                return await collect(models, REQUEST_SETTINGS, prompts, work, done)
 
             # All kinds at once: long chains alone would leave the engine half idle.
             kinds = await together(of(kind, SEED + number) for number, kind in enumerate(KINDS))
     joined = []
     for of_prompt in zip(*kinds, strict=True):
-        searches = {plan: run for r in of_prompt for plan, run in r.searches.items()}
-        joined.append(replace(of_prompt[0], searches=searches))
+        searches = {plan: run for r in of_prompt for plan, run in r.repeats[0].items()}
+        joined.append(replace(of_prompt[0], repeats=(searches,)))
     write_pool(joined, CHAINS)
 
 
@@ -139,7 +140,8 @@ async def further_chains() -> None:
 
             async def of(number: int, plans: list[Plan]) -> list[PromptRecord]:
                 inside = [pair for pair in prompts if bin_of[pair[0]] == number]
-                return await collect(models, REQUEST_SETTINGS, inside, 1, plans, SEED, done)
+                work = Work(1, tuple(plans), models.scoring, SEED)
+                return await collect(models, REQUEST_SETTINGS, inside, work, done)
 
             by_bin = await together(of(number, plans) for number, plans in enumerate(best))
     records = [record for found in by_bin for record in found]

@@ -17,7 +17,7 @@ from benchmarks.figures.optimal import (
     OneTable,
     bins_by,
     compute_optimal,
-    gains_of,
+    savings_of,
 )
 from benchmarks.figures.pools import (
     AHEAD,
@@ -30,7 +30,7 @@ from benchmarks.figures.pools import (
     powers,
     ratios,
 )
-from benchmarks.testbed.measure import within
+from benchmarks.testbed.measure import auc_within_prompts
 from calibration.replay.curves import Curve, plan_curve, resamples
 from calibration.replay.policy_curves import policy_curve, predicted
 from calibration.report.targets import Interval, reported
@@ -110,7 +110,7 @@ def auc_within(replay: SeededReplay) -> Interval:
     """How well the score tells right solutions of a prompt from wrong ones."""
     few = [(r.independent.correct[:MAX_N], r.independent.samples[:MAX_N]) for r in replay.records]
     correct = np.array([right for right, _ in few], dtype=float)
-    return within(correct, np.array([[s.score for s in samples] for _, samples in few]))
+    return auc_within_prompts(correct, np.array([[s.score for s in samples] for _, samples in few]))
 
 
 def figure_3(samples: Samples) -> Reproduced:
@@ -210,7 +210,7 @@ def figure_4(samples: Samples) -> Reproduced:
             every = [*plans, *(plan for n in powers(MAX_N) for plan in ratios(n)[1:])]
             curves.append(compute_optimal(ONE_TABLE, both, every, budgets, by_prediction))
         compared[guide] = curves
-        gained, gains = gains_of(curves[0], curves[1:], draws, f"by {guide}, ")
+        gained, savings = savings_of(curves[0], curves[1:], draws, f"by {guide}, ")
         findings += [
             gained,
             Finding(
@@ -226,14 +226,14 @@ def figure_4(samples: Samples) -> Reproduced:
                 below=True,
             ),
         ]
-        targets += [reported(f"F4: search by {guide}, {name}", times) for name, times in gains]
+        targets += [reported(f"F4: search by {guide}, {name}", times) for name, times in savings]
     compared[SHARPENED] = curves = [
         plan_curve(WEIGHTED, samples.sharpened, plain),
         compute_optimal(ORACLE, samples.sharpened, candidates(FITTED), budgets, by_oracle),
         served(samples.sharpened),
     ]
-    _, gains = gains_of(curves[0], curves[1:], draws)
-    targets += [reported(f"F4: search by {SHARPENED}, {name}", times) for name, times in gains]
+    _, savings = savings_of(curves[0], curves[1:], draws)
+    targets += [reported(f"F4: search by {SHARPENED}, {name}", times) for name, times in savings]
     panels = [
         Panel(
             f"by {guide}",

@@ -1,10 +1,10 @@
-"""Gains by allocation method, difficulty prediction, a second task, and real traces."""
+"""Savings by allocation method, difficulty prediction, a second task, and real traces."""
 
 from collections.abc import Sequence
 
-from benchmarks.pages.tables import Data, gain, measured_by, table, targets
+from benchmarks.pages.tables import Data, measured_by, saving, table, targets
 from calibration.replay.curve_summary import Unit
-from calibration.replay.gain_rows import SHARES
+from calibration.replay.saving_rows import SHARES
 from calibration.replay.ways import WAYS
 from calibration.report.words import UNITS, listed
 
@@ -18,7 +18,7 @@ CHIEF = (
 
 
 def short(allocation: Data) -> str:
-    """The gains of the methods that the library offers."""
+    """The savings of the methods that the library offers."""
     first, second = allocation["arithmetic"], allocation["rewriting"]
     at, units = _budgets(first), [unit for unit in _units(first) if unit != "tokens"]
     return "\n\n".join(
@@ -31,11 +31,11 @@ def short(allocation: Data) -> str:
             "is in [docs/results.md](docs/results.md): where a curve is flat, that depends on "
             "tenths of a point. A dash for a low end: in some resamples of the prompts, the method "
             "never gets there.",
-            _gains([r for r in first["gains"] if r["method"] in CHIEF], at, units, NEARLY),
+            _savings([r for r in first["gains"] if r["method"] in CHIEF], at, units, NEARLY),
             "![Accuracy against generations](docs/allocation.png)",
             f"A second task, rewriting strings: {second['prompts']} held-out prompts, calibrated "
             "by `ttc calibrate` alone. At the same share of the way:",
-            _gains(
+            _savings(
                 [row for row in second["gains"] if row["method"] in WAYS.values()],
                 _budgets(second)[-1:],
                 units,
@@ -57,11 +57,11 @@ def full(allocation: Data) -> str:
         "generation counted. A table's budget bounds what one prompt may cost; here somebody pays "
         "for the average, and uses only those budgets of the table that, on the calibration "
         "prompts, no other one matched with fewer generations:",
-        _gains(first["gains"], _budgets(first), _units(first)),
+        _savings(first["gains"], _budgets(first), _units(first)),
         "The curves are almost flat at large budgets, so a tiny difference in accuracy changes "
         f"these factors a lot. The same at {NEARLY:.0%} of the way to that accuracy from one "
         "solution's:",
-        _gains(first["gains"], _budgets(first), _units(first), NEARLY),
+        _savings(first["gains"], _budgets(first), _units(first), NEARLY),
         targets(allocation["targets"]),
         "Accuracy of compute-optimal minus that of best-of-N weighted at equal budgets, in points:",
         table(
@@ -87,9 +87,9 @@ def full(allocation: Data) -> str:
         _regressors(first["regressors"]),
         f"A second task, rewriting strings, calibrated with `ttc calibrate` alone; "
         f"{second['prompts']} held-out prompts:",
-        _gains(second["gains"], _budgets(second), _units(second)),
+        _savings(second["gains"], _budgets(second), _units(second)),
         f"At {NEARLY:.0%} of the way:",
-        _gains(second["gains"], _budgets(second), _units(second), NEARLY),
+        _savings(second["gains"], _budgets(second), _units(second), NEARLY),
     ]
     if "traces" in allocation:
         parts += _traces(allocation["traces"])
@@ -101,7 +101,7 @@ def _budgets(task: Data) -> list[int]:
 
 
 def _units(task: Data) -> list[Unit]:
-    """The units in which its gains were counted."""
+    """The units in which its savings were counted."""
     counted = {row["unit"] for row in task["gains"]}
     return [unit for unit in UNITS if unit in counted]
 
@@ -146,10 +146,10 @@ def _traces(traces: Data) -> list[str]:
     ]
 
 
-def _gains(
+def _savings(
     rows: Sequence[Data], at: Sequence[int], units: Sequence[Unit], share: float = 1.0
 ) -> str:
-    found = {(r["method"], r["budget"], r["unit"]): gain(r) for r in rows if r["share"] == share}
+    found = {(r["method"], r["budget"], r["unit"]): saving(r) for r in rows if r["share"] == share}
     columns = [(budget, unit) for budget in at for unit in units]
     return table(
         ("method", *(f"{UNITS[unit]}, N = {budget}" for budget, unit in columns)),

@@ -1,7 +1,7 @@
 """The demo: what the policy saves on held-out prompts at a budget chosen by calibration."""
 
 from benchmarks.demo import MARGIN
-from benchmarks.pages.tables import Data, gain, measured_by, table, targets
+from benchmarks.pages.tables import Data, measured_by, saving, table, targets
 from calibration.report.words import UNITS, flops, listed
 
 COMMAND = "make demo"
@@ -88,7 +88,7 @@ def _methods(demo: Data) -> str:
 
 def _gained(demo: Data) -> str:
     matched, policy = demo["matched"], demo["methods"][0]
-    fewer = [f"{gain(row)} times fewer {UNITS[unit]}" for unit, row in demo["gains"].items()]
+    fewer = [f"{saving(row)} times fewer {UNITS[unit]}" for unit, row in demo["gains"].items()]
     low, middle, high = (f"{100 * demo['difference'][k]:+.1f}" for k in ("low", "value", "high"))
     return (
         f"The policy spent {listed(fewer)}; its accuracy is {middle} [{low}, {high}] "

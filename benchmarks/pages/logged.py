@@ -1,7 +1,7 @@
 """Real models: what logs of their samples show."""
 
-from benchmarks.pages.tables import Data, gain, measured_by, table, targets
-from calibration.replay.gain_rows import gain_row
+from benchmarks.pages.tables import Data, measured_by, saving, table, targets
+from calibration.replay.saving_rows import saving_row
 
 COMMAND = "python -m benchmarks.logged"
 # What each log is, for people, and where its samples are from.
@@ -83,9 +83,9 @@ def _savings(logged: Data) -> str:
             for point in curve["points"]
             if point["budget"] == top
         )
-        own = gain_row(found["gains"], found["policy"], top, "generations", 1.0)
+        own = saving_row(found["gains"], found["policy"], top, "generations", 1.0)
         cells = [
-            gain(gain_row(found["gains"], found["policy"], top, unit, share))
+            saving(saving_row(found["gains"], found["policy"], top, unit, share))
             for unit, share in (("generations", 1.0), ("tokens", 1.0), ("generations", 0.95))
         ]
         baseline = f"{found['baseline']}, N = {top}: {point['accuracy']:.1%}"
@@ -116,7 +116,7 @@ def _gains(found: Data, budget: int) -> str:
     rows = []
     for curve in found["curves"]:
         cells = [
-            gain(gain_row(found["gains"], curve["name"], budget, unit, share))
+            saving(saving_row(found["gains"], curve["name"], budget, unit, share))
             for share in (1.0, 0.95)
             for unit in ("generations", "tokens")
         ]
@@ -129,7 +129,7 @@ def _ingredients(rows: list[Data]) -> str:
     shown = []
     for name in names:
         cells = [
-            gain(gain_row(rows, name, 16, unit, share))
+            saving(saving_row(rows, name, 16, unit, share))
             for share in (1.0, 0.95)
             for unit in ("generations", "tokens")
         ]
@@ -149,7 +149,7 @@ def _cause(logged: Data) -> str:
         if point["budget"] == top
     }
     uniform, bound = (
-        gain_row(logged["ingredients"], f"fitted score; {rule}", top, "generations", 1.0)["value"]
+        saving_row(logged["ingredients"], f"fitted score; {rule}", top, "generations", 1.0)["value"]
         for rule in ("the same number for all", "each question's curve known (bound)")
     )
     fitted = at["best-of-N weighted, fitted score"]

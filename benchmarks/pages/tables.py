@@ -46,6 +46,6 @@ def measured_by(command: str, data: Data) -> str:
     return f"`{command}`: {'; '.join(parts)}."
 
 
-def gain(row: Data) -> str:
+def saving(row: Data) -> str:
     """A factor of saving, with its interval."""
     return times(row["value"], row["low"], row["high"])

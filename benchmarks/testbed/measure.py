@@ -22,7 +22,7 @@ from benchmarks.testbed.task import Problem, distinct_problems
 from calibration.progress import progress
 from calibration.replay.curves import interval, resamples
 from calibration.report.targets import Interval, Target, reported
-from calibration.sampling.collect import collect
+from calibration.sampling.collect import Work, collect
 from runtime.concurrency import bounded, sharing_cores
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
@@ -51,7 +51,7 @@ def calibration_error(scores: NDArray[np.float64], correct: NDArray[np.float64])
     return float(np.sum(gaps))
 
 
-def within(correct: NDArray[np.float64], values: NDArray[np.float64]) -> Interval:
+def auc_within_prompts(correct: NDArray[np.float64], values: NDArray[np.float64]) -> Interval:
     """AUC within a prompt, averaged over the prompts with right and wrong samples."""
     mixed = np.flatnonzero((correct.mean(axis=1) > 0) & (correct.mean(axis=1) < 1))
     each = np.array([roc_auc_score(correct[i], values[i]) for i in mixed])
@@ -95,9 +95,13 @@ async def run() -> list[Target]:
         between("pass@1 of the hardest quintile", interval(quintiles[4]), 0.01, 0.25),
         reported("AUC of the PRM's last step", interval(auc)),
         at_least(
-            "the same AUC within a prompt, averaged over prompts", within(correct, scores), 0.95
+            "the same AUC within a prompt, averaged over prompts",
+            auc_within_prompts(correct, scores),
+            0.95,
         ),
-        reported("AUC within a prompt of the log-probability", within(correct, logprobs)),
+        reported(
+            "AUC within a prompt of the log-probability", auc_within_prompts(correct, logprobs)
+        ),
         at_most("calibration error of the PRM's last step", interval(error), 0.03),
     ]
 
@@ -107,10 +111,9 @@ async def revised() -> list[Target]:
     prompts = [(p.text, p.answer) for p in distinct_problems("test", PROMPTS, TEST_SEED)]
     async with open_models(REVISING, Path(), "transformers") as models:
         with progress("Measuring revisions", PROMPTS) as done:
-            records = await collect(
-                models, REQUEST_SETTINGS, prompts, 1, [CHAINS], SAMPLING_SEED, done
-            )
-    runs = [record.searches[CHAINS] for record in records]
+            work = Work(1, (CHAINS,), models.scoring, SAMPLING_SEED)
+            records = await collect(models, REQUEST_SETTINGS, prompts, work, done)
+    runs = [record.repeats[0][CHAINS] for record in records]
     scores = np.array([[sample.score for sample in run.samples] for run in runs])
     correct = np.array([run.correct for run in runs], dtype=float)
     attempts = correct.reshape(PROMPTS, -1, CHAINS.length)
@@ -134,7 +137,9 @@ async def revised() -> list[Target]:
             interval(wrong / right),
             1,
         ),
-        at_least("AUC within a prompt of the reviser's ORM", within(correct, scores), 0.9),
+        at_least(
+            "AUC within a prompt of the reviser's ORM", auc_within_prompts(correct, scores), 0.9
+        ),
     ]
 
 

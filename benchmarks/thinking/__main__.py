@@ -17,7 +17,7 @@ from benchmarks.targets import at_least, show_targets, write_result
 from benchmarks.thinking.gain import POLICY, SAMPLES, TABLE, UNIFORM, Gained, measured
 from benchmarks.thinking.paths import ARTIFACT, TEST_PROMPTS
 from calibration.progress import console
-from calibration.replay.curves import gain, resamples, summarized
+from calibration.replay.curves import resamples, saving_factor, summarized
 from calibration.report.targets import reported
 
 OUT = Path("out")
@@ -54,7 +54,7 @@ def main() -> None:
     uniform = found.curves[UNIFORM]
     targets = []
     for name in (POLICY, TABLE):
-        fewer = gain(uniform, float(SAMPLES), found.curves[name], draws, unit="tokens")
+        fewer = saving_factor(uniform, float(SAMPLES), found.curves[name], draws, unit="tokens")
         says = f"{name}: times fewer tokens than self-consistency with {SAMPLES}, at its accuracy"
         targets.append(at_least(says, fewer, TIMES) if name == POLICY else reported(says, fewer))
     show_targets(targets)

@@ -22,14 +22,9 @@ from allocator.plan import Plan
 from benchmarks.serving.processes import vllm_serve, vllm_start
 from benchmarks.targets import at_least, at_most, bootstrapped, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
-from benchmarks.throughput.contenders import (
-    Contender,
-    its_hub,
-    lockstep,
-    ours,
-    passes_counted,
-    plain_vllm,
-)
+from benchmarks.throughput.contenders import Contender, ours, passes_counted, plain_vllm
+from benchmarks.throughput.its_hub import its_hub
+from benchmarks.throughput.lockstep import lockstep
 from benchmarks.throughput.policy import policy_time
 from benchmarks.throughput.verifiers import ALL_CORES, NEW_TOKENS, WHOLE_TEXTS, Verifiers
 from benchmarks.throughput.workload import (

@@ -148,16 +148,7 @@ class LogArtifact:
                 written.
         """
         self.check(settings, out)
-        parts = ArtifactParts(
-            table=self.policy.policy.table,
-            oracle_table=read_oracle_table(self.folder),
-            difficulty=self.policy.difficulty,
-            curves=self.policy.curves,
-            prices=self.policy.prices,
-            gain_model=self.policy.gain_model,
-            drift_baseline=self.policy.drift_baseline,
-            thinking=self.policy.thinking,
-        )
+        parts = ArtifactParts.of(self.policy, read_oracle_table(self.folder))
         parts = with_models(parts, settings, out)
         summary = Summary.load(self.folder)
         summary = summary.model_copy(update={"warnings": (*summary.warnings, *warnings)})

@@ -8,7 +8,7 @@ from pathlib import Path
 from allocator.drift import MIN_PROMPTS, WORDS, SignalDrift, compare_signals
 from allocator.errors import InputError
 from calibration.data.logged_figures import Figure, LoggedFigures
-from calibration.sampling.collect import PromptRecord, collect
+from calibration.sampling.collect import PromptRecord, Work, collect
 from runtime.artifact import FittedPolicy
 from runtime.engines.loading import EngineName
 from runtime.models import open_models
@@ -122,7 +122,8 @@ async def check_models(
         raise InputError("check-samples", samples, f"must be at least {pilots}")
     async with open_models(settings, Path(), engine, verifier_engine) as models:
         request = RequestSettings(settings.sampling)
-        records = await collect(models, request, prompts, samples, (), seed, done)
+        work = Work(samples, (), models.scoring, seed)
+        records = await collect(models, request, prompts, work, done)
     return compare(policy, logged, records)
 
 

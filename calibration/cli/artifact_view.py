@@ -46,20 +46,20 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
 
 
 def _ways(summary: Summary) -> Table:
-    first, counted = summary.ways[0], any(gain.flops is not None for gain in summary.ways)
+    first, counted = summary.ways[0], any(saved.flops is not None for saved in summary.ways)
     shown = new_table(
         f"How many times fewer than {summary.baseline}, which takes {number(first.baseline)} "
         f"generations for {percent(first.accuracy)} [95%]",
         *("way", "spent", "generations", "tokens", *(["FLOPs"] if counted else [])),
     )
-    gains = {gain.way: gain for gain in summary.ways}
+    by_way = {saved.way: saved for saved in summary.ways}
     for way in WAYS:
-        if (gain := gains.get(way)) is None:
+        if (saved := by_way.get(way)) is None:
             shown.add_row(spent(way), "", "not reached", "")
             continue
-        others = [gain.tokens, gain.flops] if counted else [gain.tokens]
-        saved = ("not counted" if cost is None else saving(cost) for cost in others)
-        shown.add_row(spent(way), number(gain.generations), saving(gain), *saved)
+        others = [saved.tokens, saved.flops] if counted else [saved.tokens]
+        cells = ("not counted" if cost is None else saving(cost) for cost in others)
+        shown.add_row(spent(way), number(saved.generations), saving(saved), *cells)
     return shown
 
 

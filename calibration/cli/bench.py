@@ -104,7 +104,16 @@ def bench(
         refuse_options(context, set(context.params) - LOG_OPTIONS, "does not apply to --from-logs")
         named = answers if "answers" in given(context) else None
         result = bench_log(
-            log, data.columns, named, aggregation, artifact, split, splits, budgets, seed, n_jobs
+            log,
+            columns=data.columns,
+            answers=named,
+            aggregation=aggregation,
+            artifact=artifact,
+            split=split,
+            splits=splits,
+            budgets=budgets,
+            seed=seed,
+            n_jobs=n_jobs,
         )
     else:
         refuse_options(context, LOG_OPTIONS - SHARED_OPTIONS, "goes with --from-logs")
@@ -117,13 +126,13 @@ def bench(
             partial(load_artifact, force=force, trust_grader=trust_grader, args=args.read(engine)),
             dataset,
             data,
-            prompts,
-            budgets,
-            out / SAMPLES,
-            engine,
-            args.verifier_engine,
-            seed,
-            n_jobs,
+            prompts=prompts,
+            budgets=budgets,
+            samples=out / SAMPLES,
+            engine=engine,
+            verifier_engine=args.verifier_engine,
+            seed=seed,
+            n_jobs=n_jobs,
         )
     _publish(result, out)
 

@@ -32,6 +32,7 @@ SPLITS = 5
 
 def bench_log(
     options: LogOptions,
+    *,
     columns: str,
     answers: str | None,
     aggregation: Aggregation | None,

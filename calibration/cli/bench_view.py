@@ -62,10 +62,10 @@ def comparison(
         yield saved
 
 
-def _times(gain: dict[str, Any] | None) -> str:
-    if gain is None:
+def _times(row: dict[str, Any] | None) -> str:
+    if row is None:
         return "not counted"
-    return times(gain["value"], gain["low"], gain["high"])
+    return times(row["value"], row["low"], row["high"])
 
 
 def in_points(differences: Sequence[dict[str, Any]]) -> str:

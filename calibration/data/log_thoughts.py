@@ -107,34 +107,35 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
     answers = rows.parsed("answer", as_answer)
     questions = rows.parsed("question", str)
     names = zip(questions, rows.parsed("sample", str), strict=True)
-    of: dict[tuple[str, str], dict[float, int]] = {}
+    # By cap, of each sample.
+    rows_by_sample: dict[tuple[str, str], dict[float, int]] = {}
     for row, (name, cap) in enumerate(zip(names, caps, strict=True)):
-        if of.setdefault(name, {}).setdefault(cap, row) != row:
+        if rows_by_sample.setdefault(name, {}).setdefault(cap, row) != row:
             why = "must differ between the rows of a sample"
             raise rows.refusal(rows.numbers[row], "thinking_tokens", cap, why)
     depths, top = sorted({cap for cap in caps if cap < np.inf}), max(caps)
     # The tokens by which a row exceeds its cap are of its answer.
     beyond = [n - cap for n, cap in zip(tokens, caps, strict=True) if 0 < cap < np.inf]
-    kept = [row_of[max(row_of)] for row_of in of.values()]
+    kept = [row_by_cap[max(row_by_cap)] for row_by_cap in rows_by_sample.values()]
     cut = [False] * len(kept) if top < np.inf else _cut_off(rows.take(kept))
     of_cut = {row for row, was_cut in zip(kept, cut, strict=True) if was_cut}
     capped = _Capped(rows, answers, tokens, depths, top, max(beyond, default=0.0), of_cut)
-    for row_of in of.values():
-        capped.check(row_of)
+    for row_by_cap in rows_by_sample.values():
+        capped.check(row_by_cap)
     forced = [
-        [answers[row_of.get(depth, whole)] for depth in depths]
-        for row_of, whole in zip(of.values(), kept, strict=True)
+        [answers[row_by_cap.get(depth, whole)] for depth in depths]
+        for row_by_cap, whole in zip(rows_by_sample.values(), kept, strict=True)
     ]
     direct, judged = None, tuple[tuple[str, str | None, bool], ...]()
     if "correct" in rows.names:
         judged = tuple(zip(questions, answers, rows.parsed("correct", as_truth), strict=True))
     if 0 in depths:  # every sample has such a row, or was refused
-        given = [row_of[0.0] for row_of in of.values()]
+        given = [row_by_cap[0.0] for row_by_cap in rows_by_sample.values()]
         nll = [0.0] * len(given)
         if "logprob" in rows.names:
             nll = [-logprob for logprob in rows.take(given).parsed("logprob", as_logprob)]
         direct = np.array([[max(1.0, tokens[row]) for row in given], nll]).T
-    lengths = [capped.thought(row_of) for row_of in of.values()]
+    lengths = [capped.thought(row_by_cap) for row_by_cap in rows_by_sample.values()]
     after = [max(0.0, tokens[row] - n) for row, n in zip(kept, lengths, strict=True)]
     found = Probed(
         depths=np.array(depths, dtype=np.int64),
@@ -143,7 +144,9 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
         direct=direct,
         judged=judged,
         tokens=np.array([lengths, after]).T,
-        probe_tokens=capped.probe_tokens(list(of.values()), np.add(lengths, cut).tolist()),
+        probe_tokens=capped.probe_tokens(
+            list(rows_by_sample.values()), np.add(lengths, cut).tolist()
+        ),
         limit=None if top == np.inf else int(top),
     )
     return rows.take(kept), found
@@ -171,43 +174,45 @@ class _Capped:
     longest: float
     cut: set[int]
 
-    def check(self, row_of: dict[float, int]) -> None:
+    def check(self, row_by_cap: dict[float, int]) -> None:
         """Refuse a sample that lacks a row which others have, and which its others do not tell.
 
         Raises:
             InputError: it lacks one.
         """
-        most = max(row_of)
-        total = self.tokens[row_of[most]]
+        most = max(row_by_cap)
+        total = self.tokens[row_by_cap[most]]
         if not most:
             why = "the sample needs a row with a thought too: give both the same sample number"
-            raise self._refusal(row_of, why)
+            raise self._refusal(row_by_cap, why)
         # A thought that ended by itself is whole under any greater cap.
         missing = [self.top] if most < self.top and total >= most else []
         missing += [
             depth
             for depth in self.depths
-            if depth not in row_of and depth < most and (not depth or total - depth > self.longest)
+            if depth not in row_by_cap
+            and depth < most
+            and (not depth or total - depth > self.longest)
         ]
         if missing:
             why = f"must be {_shown(missing[0])} in a row of this sample too"
-            raise self._refusal(row_of, f"{why}: it has {total:.0f} tokens")
+            raise self._refusal(row_by_cap, f"{why}: it has {total:.0f} tokens")
 
-    def thought(self, row_of: dict[float, int]) -> float:
+    def thought(self, row_by_cap: dict[float, int]) -> float:
         """Tokens of a sample's thought, its answer included as far as no cap tells them apart.
 
         One that was cut off at the greatest cap has more tokens than that.
         """
-        total = self.tokens[row_of[max(row_of)]]
-        ended = [depth for depth in self.depths if depth and self._ended(row_of, depth)]
+        total = self.tokens[row_by_cap[max(row_by_cap)]]
+        ended = [depth for depth in self.depths if depth and self._ended(row_by_cap, depth)]
         if ended or self.top == np.inf:
             return min([total, *ended])
         return max(total, self.top + 1)
 
-    def _ended(self, row_of: dict[float, int], cap: float) -> bool:
+    def _ended(self, row_by_cap: dict[float, int], cap: float) -> bool:
         """Whether a sample's thought ended by itself under a cap."""
-        most, row = max(row_of), row_of.get(cap)
-        whole = row_of[most]
+        most, row = max(row_by_cap), row_by_cap.get(cap)
+        whole = row_by_cap[most]
         total = self.tokens[whole]
         if cap >= most:
             return total < most
@@ -228,16 +233,16 @@ class _Capped:
         """
         forced = [
             max(0.0, self.tokens[row] - cap)
-            for row_of, length in zip(samples, lengths, strict=True)
-            for cap, row in row_of.items()
+            for row_by_cap, length in zip(samples, lengths, strict=True)
+            for cap, row in row_by_cap.items()
             if 0 < cap < length and cap < np.inf
         ]
         # A log in which forced answers have no tokens does not count them.
         return round(float(np.mean(forced))) or PROBE_TOKENS if forced else PROBE_TOKENS
 
-    def _refusal(self, row_of: dict[float, int], why: str) -> InputError:
-        most = max(row_of)
-        number = self.rows.numbers[row_of[most]]
+    def _refusal(self, row_by_cap: dict[float, int], why: str) -> InputError:
+        most = max(row_by_cap)
+        number = self.rows.numbers[row_by_cap[most]]
         return self.rows.refusal(number, "thinking_tokens", _shown(most), why)
 
 

@@ -174,44 +174,54 @@ def read_log(
     names = rows.parsed("question", needed)
     aliases = read_aliases(rows, names, told_apart="question" in chosen)
     questions = text_codes(names)
-    parsers: dict[str, Callable[[object], float]] = {
-        "tokens": as_tokens,
-        "logprob": as_logprob,
-        "finished": as_truth,
-    }
-    logged = {
-        column: np.array(rows.parsed(column, parse))
-        for column, parse in parsers.items()
-        if column in rows.names
-    }
+    logged = _number_columns(rows)
     answer, forced = graded(rows, questions, probed, reader)
     scores = read_scores(rows, answer != UNANSWERED, aggregation, logits)
     check_no_grades(rows, scores, answer != UNANSWERED, answer == CORRECT)
     place, counts = _places(source, questions)
-    sampled = np.arange(place.shape[1]) < counts[:, None]
-    placed = {name: np.where(sampled, v[place], v.dtype.type(0)) for name, v in logged.items()}
+    sampled = np.arange(place.shape[1]) < counts[:, None]  # whether a place holds a sample
+
+    def placed(values: NDArray[Any], missing: float = 0) -> NDArray[Any]:
+        """Values by question and sample, in place of by row."""
+        return np.where(sampled, values[place], values.dtype.type(missing))
+
+    numbers = {column: placed(values) for column, values in logged.items()}
     filtered = ", ".join(f"{column} = {value}" for column, value in where.items())
     name = Path(source).name if Path(source).is_file() else source
     compared = LOGGED if answers is None else answers_fingerprint(answers, Path())
     return Log(
         name=f"{name}, {filtered}" if filtered else name,
         digest=_digest(rows, (chosen, where, *logits), compared, aggregation),
-        answer=np.where(sampled, answer[place], UNANSWERED),
-        scores=scores.map(lambda values: np.where(sampled, values[place], 0.0)),
-        tokens=placed.get("tokens"),
+        answer=placed(answer, UNANSWERED),
+        scores=scores.map(placed),
+        tokens=numbers.get("tokens"),
         left_out=len(np.unique(questions)) - len(place),
         questions=_chosen(names, place[:, 0]),
         aliases={column: _chosen(cells, place[:, 0]) for column, cells in aliases.items()},
         question_column=rows.names["question"],
         counts=counts,
-        logprob=placed.get("logprob"),
-        finished=placed.get("finished"),
+        logprob=numbers.get("logprob"),
+        finished=numbers.get("finished"),
         answers=compared,
         notes=tuple(rows.notes),
         thoughts=None
         if probed is None
         else _thoughts(answer, logged, probed, forced, place[:, : counts.min()]),
     )
+
+
+def _number_columns(rows: LogRows) -> dict[str, NDArray[Any]]:
+    """What was logged of each row beside its answer and its scores, by column, as numbers."""
+    parsers: dict[str, Callable[[object], float]] = {
+        "tokens": as_tokens,
+        "logprob": as_logprob,
+        "finished": as_truth,
+    }
+    return {
+        column: np.array(rows.parsed(column, parse))
+        for column, parse in parsers.items()
+        if column in rows.names
+    }
 
 
 def _thoughts(

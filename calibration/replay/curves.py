@@ -1,4 +1,4 @@
-"""Accuracy against budget, with intervals, and the gain of one method over another."""
+"""Accuracy against budget, with intervals, and what one method saves over another."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -127,7 +127,7 @@ def summarized(curve: Curve, draws: NDArray[np.int64]) -> CurveSummary:
     return CurveSummary(name=curve.name, points=tuple(points))
 
 
-def gain(
+def saving_factor(
     baseline: Curve,
     budget: float,
     method: Curve,
@@ -139,8 +139,8 @@ def gain(
 
     The method's accuracy is first made monotone in its cost (isotonic regression): the first
     crossing of a noisy curve would be biased in the method's favour. Between points it is linear in
-    the cost, which is the accuracy of mixing two budgets over the prompts. The gain is 0 where the
-    method does not reach the accuracy. The interval is over prompts, for a given table.
+    the cost, which is the accuracy of mixing two budgets over the prompts. The factor is 0 where
+    the method does not reach the accuracy. The interval is over prompts, for a given table.
 
     Args:
         baseline: for example best-of-N weighted.
@@ -151,12 +151,12 @@ def gain(
         n_jobs: see `calibration.replay.parallel`.
 
     Returns:
-        The gain and its 95% interval over prompts.
+        The factor and its 95% interval over prompts.
     """
-    return gains_at(baseline, [budget], method, draws, unit, n_jobs)[0]
+    return saving_factors(baseline, [budget], method, draws, unit, n_jobs)[0]
 
 
-def gains_at(
+def saving_factors(
     baseline: Curve,
     budgets: Sequence[float],
     method: Curve,
@@ -164,7 +164,7 @@ def gains_at(
     unit: Unit,
     n_jobs: int | None = -1,
 ) -> list[tuple[float, float, float]]:
-    """`gain` at each of the budgets; each draw's curve is made monotone only once."""
+    """`saving_factor` at each of the budgets; each draw's curve is made monotone only once."""
     rows = [baseline.budgets.index(budget) for budget in budgets]
 
     def ratios(block: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -196,7 +196,9 @@ def cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: fl
 def tokens_to_reach(
     method: Curve, wanted: NDArray[np.float64], draws: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The average tokens at which a method reaches an accuracy, in each bootstrap draw; see `gain`.
+    """The average tokens at which a method reaches an accuracy, in each bootstrap draw.
+
+    The method's curve is read as in `saving_factor`.
 
     Args:
         method: the method.
@@ -226,8 +228,8 @@ def differences_at_cost(
     """The method's accuracy minus the baseline's where it costs as many generations on average.
 
     A way to spend may cost more or less than its budget. So its own curve is read at the baseline's
-    cost, monotone and linear between points as in `gain`. Below its cheapest point the line is that
-    from no cost and nothing right; above its most expensive it is level.
+    cost, monotone and linear between points as in `saving_factor`. Below its cheapest point the
+    line is that from no cost and nothing right; above its most expensive it is level.
 
     One row per budget of the baseline, as in `differences`.
     """

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from allocator.flops import ModelSizes
 from allocator.plan import Plan
-from calibration.sampling.collect import Run
+from calibration.sampling.collect import PlanRun
 from predictors.sample import Sample
 from runtime.answers.selection import tied_answers
 
@@ -34,7 +34,7 @@ def best_of_n_flops(
     return sizes.sampling(tokens) + sizes.scoring(read)
 
 
-def search_flops(sizes: ModelSizes, plan: Plan, pilots: int, run: Run) -> float:
+def search_flops(sizes: ModelSizes, plan: Plan, pilots: int, run: PlanRun) -> float:
     """FLOPs of a search, or of revisions.
 
     Every token is scored once. Of revisions, the reviser samples later attempts, and its verifier

@@ -11,13 +11,13 @@ from allocator.table import LookupTable
 from calibration.replay.curves import Curve, averaged
 from calibration.replay.outcomes import Outcomes
 from calibration.replay.replay import Replay
-from calibration.sampling.collect import Run
+from calibration.sampling.collect import PlanRun
 from predictors.difficulty import DifficultyModel
 from predictors.prompt import with_states
 
 
 def exact_curve(
-    name: str, replay: Replay, budgets: Sequence[int], estimator: Callable[[Run, int], float]
+    name: str, replay: Replay, budgets: Sequence[int], estimator: Callable[[PlanRun, int], float]
 ) -> Curve:
     """A curve in closed form: an estimator of each prompt's accuracy at each n."""
     runs = [record.independent for record in replay.records]

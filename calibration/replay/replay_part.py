@@ -17,7 +17,7 @@ from allocator.plan import Plan
 from allocator.schedule import Schedule
 from calibration.replay.adaptive_run import AdaptiveRuns, Searched, draws_of, replay_run
 from calibration.replay.plan_flops import best_of_n_flops, search_flops
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from predictors.features import pilot_features
 from predictors.prompt import prompt_features
 from predictors.sample import Sample
@@ -64,13 +64,13 @@ class ReplayPart:
         """The first of a record's independent solutions, of thoughts of a depth."""
         return rotated(pool(record, thinking), replicate, count, self.window, self.replicates)
 
-    def searched(self, record: PromptRecord, replicate: int, plan: Plan) -> Run:
+    def searched(self, record: PromptRecord, replicate: int, plan: Plan) -> PlanRun:
         """A search's stored solutions; replicates rotate through its repeated runs.
 
         Raises:
             InputError: a search that was not collected.
         """
-        found = record.turns[replicate % len(record.turns)].get(plan.sampled)
+        found = record.repeats[replicate % len(record.repeats)].get(plan.sampled)
         if found is None:
             raise InputError("plan", str(plan), "it was not collected; collect it first")
         return found
@@ -121,7 +121,7 @@ def pool(record: PromptRecord, thinking: int | None) -> Sequence[Sample]:
     """
     if thinking is None:
         return record.independent.samples
-    for plan, run in record.searches.items():
+    for plan, run in record.repeats[0].items():
         if plan.strategy == "best_of_n" and plan.thinking == thinking:
             return run.samples
     raise InputError("thinking", thinking, "it was not collected; collect it first")
@@ -208,7 +208,7 @@ def adapted(given: tuple[ReplayPart, Schedule]) -> AdaptiveRuns:
 def _light(record: PromptRecord, window: int) -> PromptRecord:
     found: dict[int, Sample] = {}
 
-    def light(run: Run, count: int | None = None) -> Run:
+    def light(run: PlanRun, count: int | None = None) -> PlanRun:
         samples = run.samples[:count]
         for sample in samples:
             if id(sample) not in found:
@@ -217,10 +217,6 @@ def _light(record: PromptRecord, window: int) -> PromptRecord:
                 found[id(sample)] = replace(sample, steps=lengths, text="")
         return replace(run, samples=tuple(found[id(s)] for s in samples), correct=())
 
-    turns = [{plan: light(run) for plan, run in turn.items()} for turn in record.turns]
-    return replace(
-        record,
-        independent=light(record.independent, window),
-        searches=turns[0],
-        again=tuple(turns[1:]),
-    )
+    repeats = [{plan: light(run) for plan, run in repeat.items()} for repeat in record.repeats]
+    independent = light(record.independent, window)
+    return replace(record, independent=independent, repeats=tuple(repeats))

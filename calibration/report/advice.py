@@ -60,13 +60,13 @@ def steps(contents: Contents, summary: Summary) -> list[Step]:
 
 
 def _use(contents: Contents, summary: Summary) -> Iterator[Step]:
-    everyone, gain = summary.groups[0], summary.gain
+    everyone, saved = summary.groups[0], summary.gain
     way, found = headline(summary), beyond(summary)
     if way is not None and found is not None:
         yield from _spend(contents, summary, way, found.point.generations, found.point.accuracy)
         return
-    if gain is not None and gain.times > 1:
-        yield from _spend(contents, summary, gain.way, gain.generations, gain.accuracy)
+    if saved is not None and saved.times > 1:
+        yield from _spend(contents, summary, saved.way, saved.generations, saved.accuracy)
         return
     baseline = named(everyone, summary.baseline)
     if not baseline or not baseline.points:

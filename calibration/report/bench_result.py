@@ -6,7 +6,7 @@ from allocator.files import JsonArtifact
 from allocator.table import Fingerprint
 from calibration.replay.curve_summary import CurveSummary, Unit
 from calibration.replay.ways import Way
-from calibration.report.summary import Gain
+from calibration.report.summary import Saving
 from calibration.report.targets import Target, reported
 from calibration.report.words import UNITS, count
 
@@ -62,7 +62,7 @@ class Findings(JsonArtifact):
         easiest: the highest share of right solutions of a prompt.
         hardest: the lowest.
         curves: one per method.
-        gains: gains of every method at the upper budgets.
+        gains: savings of every method at the upper budgets.
         differences: one per budget.
         saving: saving at the highest accuracy of the baseline that the policy reaches; None if it
             reaches none.
@@ -78,7 +78,7 @@ class Findings(JsonArtifact):
     curves: tuple[CurveSummary, ...]
     gains: tuple[Times, ...]
     differences: tuple[Difference, ...]
-    saving: Gain | None
+    saving: Saving | None
 
     def as_targets(self) -> tuple[Target, ...]:
         """Every figure in the form in which benchmarks report theirs, without targets."""

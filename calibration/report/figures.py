@@ -10,7 +10,7 @@ from typing import Any
 
 from calibration.replay.ways import PREDICTED
 from calibration.report.methods import styles
-from calibration.report.summary import Gain, Group, PredictorSummary
+from calibration.report.summary import Group, PredictorSummary, Saving
 from calibration.report.words import count
 from runtime.artifact.plot import COLOURS, scale_generations
 
@@ -50,7 +50,7 @@ class Drawing:
 
 
 def accuracy_figure(
-    group: Group, baseline: str, leading: str, gain: Gain | None, says: str
+    group: Group, baseline: str, leading: str, saving: Saving | None, says: str
 ) -> Drawing:
     """Every method's accuracy over the generations it spends, all prompts together.
 
@@ -58,15 +58,15 @@ def accuracy_figure(
         group: all prompts.
         baseline: name of the method that others are compared with.
         leading: name of the method that stands out beside it.
-        gain: drawn as an arrow if there is a saving.
+        saving: drawn as an arrow if there is a saving.
         says: what the figure shows, in a sentence.
     """
 
     def draw(width: float) -> Any:
         figure, (axes,) = _figure(width, 4.6 if width == WIDE else 4.9)
         _curves(axes, group, baseline, leading)
-        if gain is not None and gain.times > 1:
-            _arrow(axes, gain)
+        if saving is not None and saving.times > 1:
+            _arrow(axes, saving)
         axes.set_ylabel("accuracy")
         _legend(figure, axes, width)
         return figure
@@ -167,17 +167,17 @@ def _curves(axes: Any, group: Group, baseline: str, leading: str) -> None:
     scale_generations(axes, spent)
 
 
-def _arrow(axes: Any, gain: Gain) -> None:
+def _arrow(axes: Any, saving: Saving) -> None:
     """The saving: an arrow from the baseline's cost to the way's, at the same accuracy."""
     axes.annotate(
         "",
-        (gain.generations, gain.accuracy),
-        (gain.baseline, gain.accuracy),
+        (saving.generations, saving.accuracy),
+        (saving.baseline, saving.accuracy),
         arrowprops={"arrowstyle": "->", "color": _LIGHT["ink"], "lw": 1.4, "shrinkA": 0},
     )
     axes.annotate(
-        f"{gain.times:.1f} times fewer",
-        (sqrt(gain.generations * gain.baseline), gain.accuracy),
+        f"{saving.times:.1f} times fewer",
+        (sqrt(saving.generations * saving.baseline), saving.accuracy),
         (0, -8),
         textcoords="offset points",
         ha="center",

@@ -1,4 +1,4 @@
-"""What each way to spend saves over best-of-N, and the greatest of the savings."""
+"""What each way to spend saves over best-of-N, and the largest of the savings."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.replay.curve_summary import Unit
-from calibration.replay.curves import Curve, gain, resamples
+from calibration.replay.curves import Curve, resamples, saving_factor
 from calibration.replay.ways import Way
-from calibration.report.summary import CostGain, Gain
+from calibration.report.summary import CostSaving, Saving
 
 # Smallest gain in accuracy that counts.
 NOTABLE = 0.01
@@ -30,7 +30,9 @@ def is_beyond(one: float, most: float, reached: float) -> bool:
     return reached - most > NOTABLE and most - one <= HARDLY * (reached - one)
 
 
-def savings(best_of_n: Curve, by_way: Mapping[Way, Curve], n_jobs: int | None) -> tuple[Gain, ...]:
+def savings(
+    best_of_n: Curve, by_way: Mapping[Way, Curve], n_jobs: int | None
+) -> tuple[Saving, ...]:
     """The saving of each way at one accuracy: the highest of best-of-N that any of them reaches.
 
     Accuracies of the baseline's budgets are considered, to the tenth of a point that is shown: of
@@ -52,7 +54,7 @@ def savings(best_of_n: Curve, by_way: Mapping[Way, Curve], n_jobs: int | None) -
     if best_of_n.budgets[0] == 1 and is_beyond(accuracies[0], accuracies.max(), reached):
         return ()
     draws, largest = resamples(best_of_n.correct.shape[1]), max(best_of_n.budgets)
-    tie: tuple[Gain, ...] = ()
+    tie: tuple[Saving, ...] = ()
     for row in np.argsort(-accuracies.round(3), kind="stable"):
         budget = best_of_n.budgets[int(row)]
         if budget <= 1:  # what follows is less accurate than one solution
@@ -76,12 +78,12 @@ def _saving(
     way: Way,
     draws: NDArray[np.int64],
     n_jobs: int | None,
-) -> Gain | None:
+) -> Saving | None:
     """The saving at the accuracy of one of the baseline's budgets; None if it is not reached."""
     in_generations = _saving_in("generations", best_of_n, budget, curve, draws, n_jobs)
     if in_generations is None:
         return None
-    return Gain(
+    return Saving(
         way=way,
         accuracy=float(best_of_n.correct[best_of_n.budgets.index(budget)].mean()),
         generations=in_generations.spent,
@@ -101,20 +103,20 @@ def _saving_in(
     curve: Curve,
     draws: NDArray[np.int64],
     n_jobs: int | None,
-) -> CostGain | None:
+) -> CostSaving | None:
     """The saving in one unit; None if it was not counted, or the accuracy is not reached."""
     if unit not in best_of_n.units:
         return None
-    times, low, high = gain(best_of_n, budget, curve, draws, unit, n_jobs)
+    times, low, high = saving_factor(best_of_n, budget, curve, draws, unit, n_jobs)
     # In order of tokens or FLOPs, a curve may end below what it reaches in order of generations.
     if not times:
         return None
     spent = float(getattr(best_of_n, unit)[best_of_n.budgets.index(budget)].mean())
-    return CostGain(spent=spent / times, baseline=spent, times=times, low=low, high=high)
+    return CostSaving(spent=spent / times, baseline=spent, times=times, low=low, high=high)
 
 
-def greatest(gains: Sequence[Gain]) -> Gain | None:
-    """The greatest saving in generations, to the one decimal that is shown; of equal ones the
+def largest_saving(saved: Sequence[Saving]) -> Saving | None:
+    """The largest saving in generations, to the one decimal that is shown; of equal ones the
     first. None if there is none.
     """
-    return max(gains, key=lambda each: round(each.times, 1), default=None)
+    return max(saved, key=lambda each: round(each.times, 1), default=None)

@@ -18,7 +18,7 @@ from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.outcomes import Outcome, Outcomes
 from calibration.replay.parallel import in_threads
 from calibration.replay.ways import PREDICTED, WAYS, Way
-from calibration.report.savings import greatest, savings
+from calibration.report.savings import largest_saving, savings
 from calibration.report.summary import (
     Group,
     PredictorSummary,
@@ -94,7 +94,7 @@ def summarise(
         groups=tuple(groups),
         predictor=_predictor(outcomes, calibration, edges),
         ways=ways,
-        gain=greatest(ways),
+        gain=largest_saving(ways),
         warnings=(*calibration.warnings, *warnings),
     )
 
@@ -112,8 +112,8 @@ def cheapest_by(
     """
     methods = _methods(outcomes, calibration, calibration.rows, selections, strategies, logged)
     plain, by_way = _by_way(methods, calibration)
-    if (gain := greatest(savings(plain, by_way, outcomes.n_jobs))) is not None:
-        return gain.way
+    if (saving := largest_saving(savings(plain, by_way, outcomes.n_jobs))) is not None:
+        return saving.way
     return max(by_way, key=lambda way: by_way[way].correct.mean(1).max())
 
 

@@ -77,8 +77,8 @@ class PredictorSummary(_Schema):
     measured_by: int | None = None
 
 
-class CostGain(_Schema):
-    """What a way saves in tokens or in FLOPs, at the accuracy of its `Gain`.
+class CostSaving(_Schema):
+    """What a way saves in tokens or in FLOPs, at the accuracy of its `Saving`.
 
     Attributes:
         spent: tokens or FLOPs per prompt that the way spends for it, pilots included.
@@ -94,7 +94,7 @@ class CostGain(_Schema):
     high: float
 
 
-class Gain(_Schema):
+class Saving(_Schema):
     """The saving of one way to spend: generations of the baseline over those of the way.
 
     Attributes:
@@ -115,8 +115,8 @@ class Gain(_Schema):
     times: float
     low: float
     high: float
-    tokens: CostGain | None = None
-    flops: CostGain | None = None
+    tokens: CostSaving | None = None
+    flops: CostSaving | None = None
 
 
 class Summary(JsonArtifact):
@@ -132,7 +132,7 @@ class Summary(JsonArtifact):
         predictor: quality of the predictor; None where there was nothing to predict from.
         ways: the savings at the highest accuracy of the baseline that any way reaches, of the ways
             that reach it, the simplest first; empty if an older version wrote the summary.
-        gain: the greatest of these; None where no way reaches an accuracy of the baseline.
+        gain: the largest of these; None where no way reaches an accuracy of the baseline.
             It is the best of three on the same prompts, which its interval does not include.
         warnings: caveats for users of the tables.
         caps: what each cap on thinking tokens leads to; empty where no thoughts were logged.
@@ -148,8 +148,8 @@ class Summary(JsonArtifact):
     baseline: str = "best-of-N weighted"
     groups: tuple[Group, ...] = Field(min_length=1)
     predictor: PredictorSummary | None = None
-    ways: tuple[Gain, ...] = ()
-    gain: Gain | None = None
+    ways: tuple[Saving, ...] = ()
+    gain: Saving | None = None
     warnings: tuple[str, ...] = ()
     caps: tuple[CapRow, ...] = ()
 

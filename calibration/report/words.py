@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from calibration.replay.curve_summary import Unit
 from calibration.replay.ways import OPTIONS, WAYS, Way
 from calibration.report.methods import best, beyond, headline
-from calibration.report.summary import CostGain, Gain, Summary
+from calibration.report.summary import CostSaving, Saving, Summary
 from predictors.confidence import ConfidenceSettings
 
 # Units of cost, and what they are called.
@@ -76,27 +76,27 @@ def title(summary: Summary, policy: str | None = None) -> str:
 
     Args:
         summary: what was measured.
-        policy: name of the curve that the gain is of; None is that of the gain's way.
+        policy: name of the curve that the saving is of; None is that of the saving's way.
     """
-    gain, everyone, way = summary.gain, summary.groups[0], headline(summary)
+    saved, everyone, way = summary.gain, summary.groups[0], headline(summary)
     if (found := beyond(summary, policy)) is not None:
         return (
             f"{_upper(_subject(found.name))} reaches {percent(found.point.accuracy)} with "
             f"{count(found.point.generations, 'generation')} per prompt; "
             f"{summary.baseline.split()[0]} never more than {percent(found.most)}"
         )
-    if gain is not None:
-        subject = _subject(policy or WAYS[gain.way])
+    if saved is not None:
+        subject = _subject(policy or WAYS[saved.way])
         plain = summary.baseline.split()[0]
-        cost = count(gain.generations, "generation")
-        if gain.times > 1:
+        cost = count(saved.generations, "generation")
+        if saved.times > 1:
             return (
-                f"{_upper(subject)} reaches {percent(gain.accuracy)} with {cost} per prompt; "
-                f"{plain} needs {number(gain.baseline)}"
+                f"{_upper(subject)} reaches {percent(saved.accuracy)} with {cost} per prompt; "
+                f"{plain} needs {number(saved.baseline)}"
             )
         return (
-            f"No saving: for {percent(gain.accuracy)} {subject} spends {cost} per prompt, "
-            f"{plain} {number(gain.baseline)}"
+            f"No saving: for {percent(saved.accuracy)} {subject} spends {cost} per prompt, "
+            f"{plain} {number(saved.baseline)}"
         )
     known = {curve.name: curve for curve in everyone.curves if curve.points}
     name = policy or (WAYS[way] if way else None)
@@ -132,32 +132,34 @@ def subtitle(summary: Summary, policy: str | None = None) -> str:
             f"{percent(found.point.low)} to {percent(found.point.high)}. "
             f"More solutions hardly help {summary.baseline}, so savings at its accuracy say little."
         )
-    gain = summary.gain
-    if gain is None:
+    saved = summary.gain
+    if saved is None:
         return (
             "A saving is counted where both reach the same accuracy; none was found."
             if headline(summary)
             else "Nothing was chosen by difficulty, so there is nothing to compare."
         )
-    if gain.times <= 1:
+    if saved.times <= 1:
         cheaper = (
-            "Both cost the same" if round(gain.times, 1) == 1 else "The baseline is the cheaper one"
+            "Both cost the same"
+            if round(saved.times, 1) == 1
+            else "The baseline is the cheaper one"
         )
         return (
             f"{cheaper} here; the 95% interval of the saving is "
-            f"{gain.low:.1f} to {gain.high:.1f} times, where 1 is no saving."
+            f"{saved.low:.1f} to {saved.high:.1f} times, where 1 is no saving."
         )
-    certain = f"That is {_fewer(gain)}, with 95% intervals over prompts."
-    if gain.low <= 1:
+    certain = f"That is {_fewer(saved)}, with 95% intervals over prompts."
+    if saved.low <= 1:
         return f"{certain} The saving is not certain: its interval includes 1, no saving."
     return certain
 
 
-def _fewer(gain: Gain) -> str:
-    """Of which units a gain is, and of which it is none."""
-    others = {"tokens": gain.tokens, "FLOPs": gain.flops}
+def _fewer(saved: Saving) -> str:
+    """Which units are saved, and which are not."""
+    others = {"tokens": saved.tokens, "FLOPs": saved.flops}
     known = {unit: cost for unit, cost in others.items() if cost is not None}
-    less = [f"{saving(gain)} times fewer generations"]
+    less = [f"{saving(saved)} times fewer generations"]
     less += [f"{saving(cost)} times fewer {unit}" for unit, cost in known.items() if cost.times > 1]
     more = [f"{unit} ({saving(cost)} times)" for unit, cost in known.items() if cost.times <= 1]
     return listed(less) + (f" but no fewer {listed(more)}" if more else "")
@@ -177,8 +179,8 @@ def factor(end: float) -> str:
     return f"{end:.1f}" if end else "–"
 
 
-def saving(saved: Gain | CostGain) -> str:
-    """`times` of a gain."""
+def saving(saved: Saving | CostSaving) -> str:
+    """`times` of a saving."""
     return times(saved.times, saved.low, saved.high)
 
 

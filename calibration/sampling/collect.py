@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.sampling.journal import Journals
 from predictors.sample import Sample
+from predictors.scoring import Scoring
 from runtime.concurrency import bounded, together
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
@@ -18,7 +19,7 @@ PROMPTS_IN_FLIGHT = 32
 
 
 @dataclass(frozen=True)
-class Run:
+class PlanRun:
     """What one plan produced on one prompt: its final samples and their cost.
 
     Attributes:
@@ -45,67 +46,81 @@ class PromptRecord:
         gold: the right answer.
         prompt_tokens: its length in tokens.
         independent: independent solutions, in the order in which they were drawn.
-        searches: what each searching or revising plan produced, without pilots.
-        again: the same plans run again, each time with another seed: a single search says little
-            about its plan.
+        repeats: what each of the other plans produced, without pilots: one dict per repeat, at
+            least one, each with its own seed, for a single search says little about its plan. The
+            first has all of the plans. The others lack those that cap the thoughts of the
+            independent solutions, for these are capped alike whenever that is done.
     """
 
     prompt: str
     gold: str
     prompt_tokens: int
-    independent: Run
-    searches: dict[Plan, Run]
-    again: tuple[dict[Plan, Run], ...] = ()
-
-    @property
-    def turns(self) -> tuple[dict[Plan, Run], ...]:
-        """What the searches produced, one dict per run."""
-        return self.searches, *self.again
+    independent: PlanRun
+    repeats: tuple[dict[Plan, PlanRun], ...]
 
     @property
     def sampled_tokens(self) -> int:
         """All tokens sampled for the prompt."""
-        runs = [self.independent, *(run for turn in self.turns for run in turn.values())]
+        runs = [self.independent, *(run for repeat in self.repeats for run in repeat.values())]
         return sum(run.sampled_tokens for run in runs)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to sample of every prompt.
+
+    Attributes:
+        samples: independent solutions.
+        plans: other plans to run: searches, revisions, and best-of-n that caps the thoughts of the
+            independent solutions.
+        scoring: how solutions are scored.
+        seed: seed of all sampling.
+        runs: how many times to run each of them, with consecutive seeds; those that cap thoughts
+            are run once.
+    """
+
+    samples: int
+    plans: tuple[Plan, ...]
+    scoring: Scoring
+    seed: int
+    runs: int = 1
 
 
 async def collect(
     models: Models,
     settings: RequestSettings,
     prompts: Sequence[tuple[str, str]],
-    samples: int,
-    searches: Sequence[Plan],
-    seed: int,
+    work: Work,
     done: Callable[[PromptRecord], None] = lambda _: None,
-    runs: int = 1,
     journals: Journals | None = None,
 ) -> list[PromptRecord]:
     """Sample every prompt.
 
     Args:
-        models: the models.
+        models: the models; `work` says how their solutions are scored.
         settings: how solutions are sampled.
         prompts: (prompt, gold answer) pairs.
-        samples: independent solutions per prompt.
-        searches: other plans to run on every prompt.
-        seed: seed of all sampling.
+        work: what to sample of each.
         done: called with each complete record.
-        runs: how many times to run each of the other plans, with consecutive seeds.
         journals: keep the samples of unfinished prompts; None keeps nothing.
 
     Raises:
         InputError: a prompt that is empty or does not fit a context, before anything is sampled;
             or a verifier that returns NaN.
     """
-    lengths = {p: len(PromptRun(models, settings, p, seed).context.token_ids) for p, _ in prompts}
+    models = replace(models, scoring=work.scoring)
+    lengths = {
+        prompt: len(PromptRun(models, settings, prompt, work.seed).context.token_ids)
+        for prompt, _ in prompts
+    }
 
     async def one(item: tuple[str, str]) -> PromptRecord:
         prompt, gold = item
         target = _Target(prompt, gold, lengths[prompt])
         if journals is None:
-            return await _collect_prompt(models, settings, target, samples, searches, seed, runs)
+            return await _collect_prompt(models, settings, target, work)
         with journals.recording(models, prompt) as recorded:
-            return await _collect_prompt(recorded, settings, target, samples, searches, seed, runs)
+            return await _collect_prompt(recorded, settings, target, work)
 
     return await bounded(one, prompts, PROMPTS_IN_FLIGHT, done)
 
@@ -119,56 +134,45 @@ class _Target:
     tokens: int
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """What one plan sampled, not graded yet; fields as in `Run`."""
-
-    samples: Sequence[Sample]
-    sampled_tokens: int
-    seconds: float
-    seed: int
-
-
 async def _collect_prompt(
-    models: Models,
-    settings: RequestSettings,
-    target: _Target,
-    samples: int,
-    searches: Sequence[Plan],
-    seed: int,
-    runs: int,
+    models: Models, settings: RequestSettings, target: _Target, work: Work
 ) -> PromptRecord:
-    async def run_plan(plan: Plan, seed: int) -> _Drawn:
+    async def run_plan(plan: Plan, seed: int) -> PlanRun:
+        """The plan's samples, not graded yet."""
         run, started = PromptRun(models, settings, target.prompt, seed), time.perf_counter()
         if plan.thinking:
             drawn = await capped(run, independent.samples[: plan.n], plan.thinking)
         else:
             drawn = await STRATEGIES[plan.strategy](run, plan, ())
-        return _Drawn(drawn, run.cost.sampled_tokens, time.perf_counter() - started, seed)
+        seconds = time.perf_counter() - started
+        return PlanRun(tuple(drawn), (), run.cost.sampled_tokens, seconds, seed)
 
-    independent = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
-    # Depths need no second run: they are of all independent solutions.
-    again = [plan for plan in searches if plan.strategy != "best_of_n"]
-    turns = [list(searches), *[again] * (runs - 1)]
+    independent = await run_plan(Plan(strategy="best_of_n", n=work.samples), work.seed)
+    # Capped thoughts need no second run: they are of all independent solutions.
+    repeated = [plan for plan in work.plans if plan.strategy != "best_of_n"]
+    repeats = [list(work.plans), *[repeated] * (work.runs - 1)]
     drawn = [
         independent,
-        *[await run_plan(plan, seed + turn) for turn, them in enumerate(turns) for plan in them],
+        *[
+            await run_plan(plan, work.seed + repeat)
+            for repeat, plans in enumerate(repeats)
+            for plan in plans
+        ],
     ]
     # Answers are canonicalized over all runs together, so that pilots can vote beside any beams.
     named = await _canonicalized(models, target.gold, [run.samples for run in drawn])
     graded = [
-        Run(
-            tuple(found),
-            tuple(sample.answer == target.gold for sample in found),
-            run.sampled_tokens,
-            run.seconds,
-            run.seed,
+        replace(
+            run,
+            samples=tuple(found),
+            correct=tuple(sample.answer == target.gold for sample in found),
         )
         for run, found in zip(drawn, named, strict=True)
     ]
-    found = iter(graded[1:])
-    first, *others = [{plan: next(found) for plan in them} for them in turns]
-    return PromptRecord(target.prompt, target.gold, target.tokens, graded[0], first, tuple(others))
+    first, *others = graded
+    found = iter(others)
+    by_plan = tuple({plan: next(found) for plan in plans} for plans in repeats)
+    return PromptRecord(target.prompt, target.gold, target.tokens, first, by_plan)
 
 
 async def capped(run: PromptRun, samples: Sequence[Sample], cap: int) -> list[Sample]:

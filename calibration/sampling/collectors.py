@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -10,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.plan import Plan
-from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
+from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Work, collect
 from calibration.sampling.journal import Journals
 from calibration.sampling.timing import time_plans
-from predictors.scoring import Scoring
 from runtime.concurrency import bounded, sharing_cores
 from runtime.engines.base import encode_prompt
 from runtime.engines.engine_args import ARGS
@@ -24,25 +22,6 @@ from runtime.models import Models, open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
 from runtime.verifiers.loading import VerifierEngine, verifier_kind
-
-
-@dataclass(frozen=True)
-class Work:
-    """What to sample of every prompt.
-
-    Attributes:
-        samples: independent solutions.
-        searches: other plans to run.
-        scoring: how solutions are scored.
-        seed: seed of all sampling.
-        runs: how many times to run each of the other plans.
-    """
-
-    samples: int
-    searches: tuple[Plan, ...]
-    scoring: Scoring
-    seed: int
-    runs: int = 1
 
 
 class Collector(Protocol):
@@ -110,18 +89,7 @@ class LocalCollector:
         journals: Journals | None = None,
     ) -> None:
         """See `Collector`."""
-        models = replace(self._models, scoring=work.scoring)
-        await collect(
-            models,
-            self._settings,
-            prompts,
-            work.samples,
-            work.searches,
-            work.seed,
-            done,
-            work.runs,
-            journals,
-        )
+        await collect(self._models, self._settings, prompts, work, done, journals)
 
     async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
         """See `Collector`."""

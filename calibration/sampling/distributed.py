@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from allocator.errors import InputError, ModelError
 from allocator.extras import require
 from allocator.plan import Plan
-from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord
-from calibration.sampling.collectors import LocalCollector, Work
+from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Work
+from calibration.sampling.collectors import LocalCollector
 from calibration.sampling.journal import Journals
 from calibration.sampling.store import records_of, rows_of, schema
 from runtime.engines.loading import EngineName
@@ -46,21 +46,21 @@ PLACE_SECONDS = 120.0  # for workers to start; their models are loaded afterward
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is journaled of a batch, on its way to a worker.
+class BatchJournals:
+    """The journals of a batch of prompts, on their way to a worker.
 
     Attributes:
         identity: of the journals.
-        held: what they hold, as `Journals.read` returns it.
+        journals_by_prompt: what they hold, as `Journals.read` returns it.
     """
 
     identity: str
-    held: Mapping[str, bytes]
+    journals_by_prompt: Mapping[str, bytes]
 
-    def journals(self, folder: Path) -> Journals:
+    def written(self, folder: Path) -> Journals:
         """The same journals in a folder."""
         journals = Journals(folder, self.identity)
-        journals.write(self.held)
+        journals.write(self.journals_by_prompt)
         return journals
 
 
@@ -83,14 +83,17 @@ class Worker:
         return (await self._collector()).engine
 
     async def collect(
-        self, prompts: Sequence[tuple[str, str]], work: Work, known: Known | None = None
+        self,
+        prompts: Sequence[tuple[str, str]],
+        work: Work,
+        journaled: BatchJournals | None = None,
     ) -> tuple[bytes, dict[str, bytes]]:
         """Sample a batch.
 
         Args:
             prompts: (prompt, right answer) pairs.
             work: what to sample of each.
-            known: what is journaled of them already; None journals nothing.
+            journaled: what is journaled of them already; None journals nothing.
 
         Returns:
             Their records, as a Parquet file, and their journals.
@@ -98,13 +101,13 @@ class Worker:
         collector = await self._collector()
         records: list[PromptRecord] = []
         with TemporaryDirectory() as folder:
-            journals = None if known is None else known.journals(Path(folder))
+            journals = None if journaled is None else journaled.written(Path(folder))
             await collector.collect(prompts, work, records.append, journals)
-            held = {} if journals is None else journals.read(prompt for prompt, _ in prompts)
+            by_prompt = {} if journals is None else journals.read(prompt for prompt, _ in prompts)
         rows = [row for record in records for row in rows_of(record)]
         file = BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=schema()), file)
-        return file.getvalue(), held
+        return file.getvalue(), by_prompt
 
     async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
         """The language model's states after prompts."""
@@ -249,15 +252,16 @@ class RayCollector:
         while batches or waiting:
             while batches and free:
                 worker, batch = free.pop(0), batches.pop(0)
-                known = None
+                journaled = None
                 if journals is not None:
-                    known = Known(journals.identity, journals.read(prompt for prompt, _ in batch))
-                waiting[worker.collect.remote(batch, work, known)] = worker
+                    by_prompt = journals.read(prompt for prompt, _ in batch)
+                    journaled = BatchJournals(journals.identity, by_prompt)
+                waiting[worker.collect.remote(batch, work, journaled)] = worker
             (ready,), _ = await asyncio.to_thread(self._ray.wait, list(waiting))
             free.append(waiting.pop(ready))
-            file, held = self._result(ready)
+            file, sampled = self._result(ready)
             if journals is not None:  # before the records, with which they may be removed again
-                journals.write(held)
+                journals.write(sampled)
             table = pq.read_table(BytesIO(file), schema=schema())
             for record in records_of(table.to_pylist()):
                 done(record)

@@ -41,7 +41,7 @@ class PromptJournal:
         self._known: dict[str, list[Any]] = {}
         if path.is_file():
             whole = 0
-            with _told(path):
+            with _reports_full_disk(path):
                 for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
                     self._read(number, line)
                     whole += len(line) + 1
@@ -69,7 +69,7 @@ class PromptJournal:
             InputError: the disk is full or missing; what was written before is kept.
         """
         line = json.dumps([key, *value], separators=(",", ":")).encode() + b"\n"
-        with _told(self._path):
+        with _reports_full_disk(self._path):
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._path.open("ab")
@@ -84,7 +84,7 @@ class PromptJournal:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _reports_full_disk(path: Path) -> Iterator[None]:
     """Report a disk that is full or missing as an InputError."""
     try:
         yield
@@ -133,14 +133,16 @@ class JournaledEngine:
             (max_tokens, seed, tuple(stop), tuple(stop_token_ids), logprob, *read),
         )
         known = self._journal.get(key)
-        if known is not None and confidence is not None:
-            confidence.add(known[5])
-        if known is None:
+        if known is not None:
+            completion, confidences = _unpack(known)
+            if confidence is not None:
+                confidence.add(confidences)
+        else:
             own: dict[str, Any] = {} if confidence is None else {"confidence": confidence}
             if thought:
                 own["thought"] = True
             before = 0 if confidence is None else len(confidence.values)
-            found = await self._engine.complete(
+            completion = await self._engine.complete(
                 token_ids,
                 settings=settings,
                 max_tokens=max_tokens,
@@ -150,19 +152,10 @@ class JournaledEngine:
                 logprob=logprob,
                 **own,
             )
-            known = [
-                [int(token) for token in found.token_ids],
-                float(found.logprob),
-                bool(found.ended),
-                int(found.cached_tokens),
-                found.stopped_by,
-            ]
-            if confidence is not None or found.repeating:
-                known.append([] if confidence is None else confidence.values[before:].tolist())
-            if found.repeating:
-                known.append(True)
-            self._journal.add(key, known)
-        completion = replace(Completion(tuple(known[0]), *known[1:5]), repeating=len(known) > 6)
+            added = None if confidence is None else confidence.values[before:].tolist()
+            packed = _pack(completion, added)
+            self._journal.add(key, packed)
+            completion, _ = _unpack(packed)  # exactly what a resumed run reads
         if confidence is None:
             return completion
         return replace(completion, aborted=confidence.lost)
@@ -248,18 +241,18 @@ class Journals:
             PromptJournal(path)  # refuses what is damaged here, where its file can be removed
         return {prompt: path.read_bytes() for prompt, path in found.items()}
 
-    def write(self, held: Mapping[str, bytes]) -> None:
+    def write(self, journals_by_prompt: Mapping[str, bytes]) -> None:
         """Replace the journals of prompts by what another process gave.
 
         Args:
-            held: as `read` returns it.
+            journals_by_prompt: as `read` returns it.
 
         Raises:
             InputError: the disk is full or missing; what was written before is kept.
         """
-        for prompt, lines in held.items():
+        for prompt, lines in journals_by_prompt.items():
             path = self._path(prompt)
-            with _told(path):
+            with _reports_full_disk(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_write(path) as scratch:
                     scratch.write_bytes(lines)
@@ -291,6 +284,37 @@ def _journaled(models: Models, journal: PromptJournal, identity: str) -> Models:
             else JournaledVerifier(reviser.verifier, journal, f"{identity} reviser's verifier"),
         )
     return replace(models, engine=engine, verifier=verifier, reviser=reviser)
+
+
+def _pack(completion: Completion, confidences: list[float] | None) -> list[Any]:
+    """A completion as it is journaled: its first five fields in their order, then two that may be
+    missing: the confidences, and True if the completion repeats itself.
+
+    Args:
+        completion: what was sampled.
+        confidences: of its tokens; None where they were not requested. Of a completion that repeats
+            itself they are then an empty list, which keeps the place.
+    """
+    packed = [
+        [int(token) for token in completion.token_ids],
+        float(completion.logprob),
+        bool(completion.ended),
+        int(completion.cached_tokens),
+        completion.stopped_by,
+    ]
+    if confidences is not None or completion.repeating:
+        packed.append(confidences or [])
+    if completion.repeating:
+        packed.append(True)
+    return packed
+
+
+def _unpack(values: Sequence[Any]) -> tuple[Completion, list[float]]:
+    """The completion and the confidences that `_pack` has packed; these are empty if missing."""
+    token_ids, logprob, ended, cached_tokens, stopped_by, *optional = values
+    completion = Completion(tuple(token_ids), logprob, ended, cached_tokens, stopped_by)
+    confidences = optional[0] if optional else []
+    return replace(completion, repeating=len(optional) > 1), confidences
 
 
 def _key(*parts: object) -> str:

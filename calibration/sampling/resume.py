@@ -13,8 +13,8 @@ from typing import Any
 from allocator.errors import InputError, ModelError
 from allocator.files import atomic_write
 from allocator.table import Fingerprint
-from calibration.sampling.collect import PromptRecord
-from calibration.sampling.collectors import Collector, Work
+from calibration.sampling.collect import PromptRecord, Work
+from calibration.sampling.collectors import Collector
 from calibration.sampling.journal import Journals
 from calibration.sampling.store import read_records, write_records
 from predictors.scoring import Scoring
@@ -39,7 +39,7 @@ def made_with(
         "engine": engine,
         "prompts": hashlib.sha256(repr(list(prompts)).encode()).hexdigest(),
         "samples": work.samples,
-        "searches": [str(plan) for plan in work.searches],
+        "searches": [str(plan) for plan in work.plans],
         "runs": work.runs,
         "seed": work.seed,
     }

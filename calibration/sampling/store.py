@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from allocator.errors import InputError
 from allocator.files import atomic_write
 from allocator.plan import Plan
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from predictors.sample import Sample
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
     """Records from rows; the rows of a record stand together, in order."""
     records = []
     for (prompt, gold), of_prompt in groupby(rows, key=lambda r: (r["prompt"], r["gold"])):
-        turns: list[dict[Plan, Run]] = []
+        repeats: list[dict[Plan, PlanRun]] = []
         width = 0
         keys = (*PLAN, "seed")
         for settings, of_run in groupby(of_prompt, key=lambda r: [r[name] for name in keys]):
@@ -116,19 +116,19 @@ def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
             width = listed[0]["prompt_tokens"]
             plan = Plan.model_validate(dict(zip(PLAN, settings, strict=False)))
             # A plan that occurs again was run again.
-            turn = next((t for t in turns if plan not in t), None)
-            if turn is None:
-                turns.append(turn := {})
-            turn[plan] = Run(
+            repeat = next((known for known in repeats if plan not in known), None)
+            if repeat is None:
+                repeats.append(repeat := {})
+            repeat[plan] = PlanRun(
                 tuple(_sample(row) for row in listed),
                 tuple(row["correct"] for row in listed),
                 listed[0]["run_sampled_tokens"],
                 listed[0]["run_seconds"],
                 listed[0]["seed"],
             )
-        independent = next(plan for plan in turns[0] if is_independent(plan))
-        first = turns[0].pop(independent)
-        records.append(PromptRecord(prompt, gold, width, first, turns[0], tuple(turns[1:])))
+        independent = next(plan for plan in repeats[0] if is_independent(plan))
+        first = repeats[0].pop(independent)
+        records.append(PromptRecord(prompt, gold, width, first, tuple(repeats)))
     return records
 
 
@@ -160,7 +160,7 @@ def rows_of(record: PromptRecord) -> list[dict[str, Any]]:
         }
         for plan, run in [
             (independent, record.independent),
-            *(entry for turn in record.turns for entry in turn.items()),
+            *(entry for repeat in record.repeats for entry in repeat.items()),
         ]
         for sample, correct in zip(run.samples, run.correct, strict=True)
     ]

@@ -2,7 +2,7 @@
 
 import gc
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import isfinite
@@ -149,12 +149,9 @@ def fine_tune(
         compile_layers(network)
     while epoch < settings.max_epochs and stale <= settings.patience:
         epoch += 1
-        torch.manual_seed(settings.seed + epoch)
-        network.train()
-        losses = [
-            _step(network, batch, loss, device, optimizer, schedule)
-            for batch in batches(training, settings.batch, settings.seed + epoch)
-        ]
+        seed = settings.seed + epoch
+        shuffled = batches(training, settings.batch, seed)
+        training_loss = _epoch(network, shuffled, loss, device, optimizer, schedule, seed)
         validation = _validate(network, held_out, loss, settings.batch, device)
         if not isfinite(validation):
             state.remove()  # it leads here again, and is in the way of another learning rate
@@ -166,7 +163,7 @@ def fine_tune(
         with torch.no_grad():
             quality = f", {measure(network, held_out, device)}" if measure else ""
         log(
-            f"epoch {epoch}: training loss {np.mean(losses):.4f}, "
+            f"epoch {epoch}: training loss {training_loss:.4f}, "
             f"validation loss {validation:.4f}{quality}"
         )
         stale += 1
@@ -210,6 +207,22 @@ def _optimizer(
         optimizer, lambda s: min((s + 1) / warm_up, max(0.0, 1 - s / steps))
     )
     return optimizer, schedule
+
+
+def _epoch(
+    network: Any,
+    shuffled: Iterable[Sequence[Example]],
+    loss: Loss,
+    device: str,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LambdaLR,
+    seed: int,
+) -> float:
+    """Take one step per batch; returns the mean of their losses. `seed` is that of dropout."""
+    torch.manual_seed(seed)
+    network.train()
+    losses = [_step(network, batch, loss, device, optimizer, schedule) for batch in shuffled]
+    return float(np.mean(losses))
 
 
 def _step(

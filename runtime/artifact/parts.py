@@ -25,6 +25,7 @@ from runtime.artifact.files import (
     SETTINGS,
     TABLE,
 )
+from runtime.artifact.loaded import FittedPolicy
 from runtime.settings import Settings
 
 
@@ -35,6 +36,11 @@ class ArtifactParts:
     Attributes:
         table: over predicted difficulty.
         oracle_table: over oracle difficulty.
+        difficulty: difficulty models by number of pilots.
+        curves: accuracy of every plan in every bin.
+        prices: the schedule, and what prices lead to.
+        gain_model: what more solutions gain on it.
+        drift_baseline: what calibration's pilots looked like.
         settings: what was sampled with, as seen from the folder; None where it was made from logs.
         latency: seconds of every plan; None likewise.
         scoring: how logged samples are scored; None where settings say it, or nothing does.
@@ -54,6 +60,23 @@ class ArtifactParts:
     scoring: Scoring | None = None
     tokens: TokenPolicy | None = None
     thinking: ThinkingPolicy | None = None
+
+    @classmethod
+    def of(cls, policy: FittedPolicy, oracle_table: LookupTable) -> "ArtifactParts":
+        """The parts of a policy, without settings, and without what only some artifacts store
+        beside them: latency and scoring.
+        """
+        return cls(
+            table=policy.policy.table,
+            oracle_table=oracle_table,
+            difficulty=policy.difficulty,
+            curves=policy.curves,
+            prices=policy.prices,
+            gain_model=policy.gain_model,
+            drift_baseline=policy.drift_baseline,
+            tokens=policy.tokens,
+            thinking=policy.thinking,
+        )
 
     def save(self, folder: Path) -> None:
         """Write all files into a folder that exists."""

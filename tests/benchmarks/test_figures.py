@@ -22,8 +22,8 @@ from benchmarks.figures.optimal import (
     at_budget,
     bins_by,
     compute_optimal,
-    gains_of,
     needed,
+    savings_of,
 )
 from benchmarks.figures.pools import beams, powers, ratios, revisions
 from calibration.replay.curves import Curve, resamples
@@ -161,11 +161,11 @@ def test_a_gain_is_claimed_for_nearly_all_of_the_accuracy() -> None:
     plain = curve_of(*rising.tolist(), budgets=budgets)
     # 95% of the way from 0.2 to 0.7 is 0.675, halfway between the accuracies at 2 and at 4.
     method = curve_of([0.2] * 20, [0.65] * 20, *[[0.7] * 20] * 5, budgets=budgets)
-    finding, gains = gains_of(plain, [method], resamples(20), "by it, ")
+    finding, savings = savings_of(plain, [method], resamples(20), "by it, ")
     assert finding.measured == pytest.approx((64 / 3,) * 3)
     assert finding.verdict == "holds"
     assert finding.claim.startswith("by it, with oracle bins 95% of the way")
-    found = dict(gains)
+    found = dict(savings)
     assert found["x: gain at 64"] == pytest.approx((16,) * 3)
     assert found["x: gain at 64, 95% of the way"] == finding.measured
     assert len(found) == 4

@@ -40,7 +40,7 @@ def chains_of(prompt: str, chances: np.ndarray, rng: np.random.Generator) -> Pro
     for kind in KINDS:
         drawn = rng.random((kind.n // kind.length, kind.length)) < chances[: kind.length]
         searches[kind] = chain_run(drawn.ravel().tolist())
-    return PromptRecord(prompt, "1", 5, chain_run([True]), searches)
+    return PromptRecord(prompt, "1", 5, chain_run([True]), (searches,))
 
 
 def samples_of(slope: float) -> Samples:
@@ -121,16 +121,16 @@ def test_parallel_is_matched_with_less_where_attempts_get_better() -> None:
 
 def test_runs_take_turns_and_come_from_several_pools() -> None:
     one = record("p", [True, False], True, False)
-    other = replace(one, searches={revisions(1, 1): run_of([True])}, again=())
-    again = replace(one, again=({SEARCH: run_of([False, False], 4)},))
+    other = replace(one, repeats=({revisions(1, 1): run_of([True])},))
+    again = replace(one, repeats=(one.repeats[0], {SEARCH: run_of([False, False], 4)}))
     runs = runs_of([again, other])
     assert {plan: len(of_plan) for plan, of_plan in runs["p"].items()} == {
         SEARCH: 2,
         revisions(1, 1): 1,
     }
     (joined,) = beside([one], runs)
-    assert [turn[SEARCH].correct for turn in joined.turns] == [(True, False), (False, False)]
-    assert all(turn[revisions(1, 1)].correct == (True,) for turn in joined.turns)
+    assert [repeat[SEARCH].correct for repeat in joined.repeats] == [(True, False), (False, False)]
+    assert all(repeat[revisions(1, 1)].correct == (True,) for repeat in joined.repeats)
 
 
 def test_first_solutions_are_the_first() -> None:

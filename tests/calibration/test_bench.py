@@ -36,7 +36,7 @@ from calibration.report.bench_page import page
 from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summarise import NAMES
 from calibration.report.targets import Target
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.store import sampled_prompts, write_records
 from calibration.unseen import unseen
@@ -58,7 +58,7 @@ def record(number: int, right: bool, by_pair: bool) -> PromptRecord:
     may do otherwise. Three tokens a solution.
     """
     searches = {PAIR: run_of([by_pair] * 2), WIDE: run_of([right] * 4)}
-    return PromptRecord(f"prompt {number}", "1", 7, run_of([right] * 4), searches)
+    return PromptRecord(f"prompt {number}", "1", 7, run_of([right] * 4), (searches,))
 
 
 # Six prompts are right however they are answered, two by the pair of beams alone, two never.
@@ -146,8 +146,8 @@ def test_gains_are_counted_at_the_baselines_own_accuracy(known: Findings) -> Non
 
 def test_the_greatest_score_of_an_unanswered_sample_does_not_win() -> None:
     samples = (make_sample(None, 0.9), make_sample("1", 0.5), make_sample("2", 0.3))
-    independent = Run(samples, (False, True, False), 9)
-    silent = PromptRecord("p", "1", 7, independent, {PAIR: run_of([True] * 2)})
+    independent = PlanRun(samples, (False, True, False), 9)
+    silent = PromptRecord("p", "1", 7, independent, ({PAIR: run_of([True] * 2)},))
     (found,) = [c for c in baselines(Replay([silent], 3), [1, 2]) if c.name == NAMES["best"]]
     chosen = [select(pair, "best").answer == "1" for pair in combinations(samples, 2)]
     assert chosen == [True, False, True]
@@ -183,7 +183,7 @@ def test_budgets_that_are_no_multiple_of_four_beams(bent: Artifact) -> None:
             "1",
             7,
             run_of([True] * 6),
-            {three: run_of([True] * 3), WIDE: KNOWN[0].searches[WIDE]},
+            ({three: run_of([True] * 3), WIDE: KNOWN[0].repeats[0][WIDE]},),
         )
     ]
     found = measure(Replay(records, 6), bent, table_of(row(3, ONE), row(6, ONE)))
@@ -255,7 +255,7 @@ def test_all_that_the_curves_ask_for_is_sampled(bent: Artifact) -> None:
     assert (work.samples, work.seed, work.scoring) == (4, 3, artifact.settings.scoring)
     asked = {cell.plan for r in table.rows for cell in r.cells} | {WIDE}
     asked |= {*schedule.searches}
-    assert set(work.searches) == {plan for plan in asked if plan.strategy != "best_of_n"}
+    assert set(work.plans) == {plan for plan in asked if plan.strategy != "best_of_n"}
 
 
 class CountedModels:
@@ -438,7 +438,7 @@ def test_on_the_testbed_from_the_command_line(
 ) -> None:
     out, artifact = tmp_path / "out", copied_artifact(tmp_path)
     prompts = [json.loads(line)["prompt"] for line in TEST_PROMPTS.read_text().splitlines()]
-    seen = PromptRecord(prompts[0], "1", 7, run_of([True]), {})
+    seen = PromptRecord(prompts[0], "1", 7, run_of([True]), ({},))
     write_records([seen], artifact / SAMPLES)
     command = bench(out, "--prompts", "5", "--budgets", "1,3", artifact=artifact)
     status, shown, message = invoke(*command)

@@ -24,7 +24,7 @@ from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log, read_log
 from calibration.from_logs import FittedLog, calibrate_from_logs, fit_log
 from calibration.replay.curves import Curve, differences_at_cost, resamples
-from calibration.replay.gain_rows import part_way
+from calibration.replay.saving_rows import part_way
 from calibration.replay.ways import CHOSEN, PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summarise import FITTED, NAMES

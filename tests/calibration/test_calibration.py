@@ -15,7 +15,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.fitting.crossval import cheapest_not_clearly_worse, most_accurate
 from calibration.fitting.plan_selection import ALIKE, by_bin, greatest, smoothed
-from calibration.replay.curves import Curve, accuracy, gain, plan_curve, resamples
+from calibration.replay.curves import Curve, accuracy, plan_curve, resamples, saving_factor
 from calibration.replay.intervals import BOOTSTRAP_DRAWS, accuracy_interval, mean_interval
 from calibration.replay.replay import Replay
 from calibration.replay.replay_part import rotated
@@ -113,8 +113,8 @@ def test_records_survive_the_store(tmp_path: Path) -> None:
     read = read_records(tmp_path / "samples.parquet")
     assert [r.prompt for r in read] == [r.prompt for r in records]
     assert read[0].independent.correct == records[0].independent.correct
-    assert read[0].searches[plan].samples[0].steps == ((1, 2), (3,))
-    assert read[0].searches[plan].samples[0].score == pytest.approx(0.8)
+    assert read[0].repeats[0][plan].samples[0].steps == ((1, 2), (3,))
+    assert read[0].repeats[0][plan].samples[0].score == pytest.approx(0.8)
 
 
 def test_confidence_survives_the_store_and_old_files_have_none(tmp_path: Path) -> None:
@@ -198,14 +198,14 @@ def test_gain_is_the_ratio_of_costs_at_equal_accuracy() -> None:
     baseline = constant_curve("best-of-N", [0.6, 0.8], [16, 64])
     method = constant_curve("compute-optimal", [0.7, 0.9], [8, 24])
     # 0.8 lies half way between the method's 0.7 at 8 and 0.9 at 24: cost 16.
-    assert gain(baseline, 64, method, draws)[0] == pytest.approx(4)
-    assert gain(baseline, 64, method, draws, "tokens")[0] == pytest.approx(4)
-    assert gain(baseline, 64, method, draws, "flops")[0] == pytest.approx(4)
+    assert saving_factor(baseline, 64, method, draws)[0] == pytest.approx(4)
+    assert saving_factor(baseline, 64, method, draws, "tokens")[0] == pytest.approx(4)
+    assert saving_factor(baseline, 64, method, draws, "flops")[0] == pytest.approx(4)
     # A dip and a lucky point are not a crossing: 0.9 at 4 pools with 0.5 at 8.
     lucky = Curve("lucky", (4, 8), *_constant([0.9, 0.5], [4, 8]))
-    assert gain(baseline, 64, lucky, draws)[0] == 0
+    assert saving_factor(baseline, 64, lucky, draws)[0] == 0
     never = constant_curve("worse", [0.5, 0.7], [8, 24])
-    assert gain(baseline, 64, never, draws)[0] == 0
+    assert saving_factor(baseline, 64, never, draws)[0] == 0
 
 
 def test_curves_average_over_prompts() -> None:

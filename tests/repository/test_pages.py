@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.pages import __main__ as pages
 from benchmarks.pages import figures
-from benchmarks.pages.tables import gain, measured_by, spread, table, targets
+from benchmarks.pages.tables import measured_by, saving, spread, table, targets
 
 
 def test_the_pages_have_the_measured_figures() -> None:
@@ -86,8 +86,8 @@ def test_targets_say_whether_they_are_met() -> None:
 
 def test_small_forms() -> None:
     row = {"value": 0.0, "low": 0.0, "high": 2.04}
-    assert gain(row) == "not reached [–, 2.0]"
-    assert gain(row | {"value": 1.06}) == "1.1 [–, 2.0]"
+    assert saving(row) == "not reached [–, 2.0]"
+    assert saving(row | {"value": 1.06}) == "1.1 [–, 2.0]"
     assert spread(row, ".1f") == "0.0 [0.0, 2.0]"
     assert spread({"value": 253.4, "low": 2000.0, "high": 1e6}) == "253 [2,000, 1,000,000]"
     assert table(("a", "b"), [("1", "2")]) == "| a | b |\n|---|---|\n| 1 | 2 |"

@@ -190,7 +190,7 @@ def test_a_calibration_survives_ids_above_the_vocabulary(
     found = [record for record in records if record is not None]
     assert len(found) == 20
     search = Plan(strategy="beam_search", n=2, beam_width=2)
-    for run in (found[0].independent, found[0].searches[search]):
+    for run in (found[0].independent, found[0].repeats[0][search]):
         above = [s for s in run.samples if max(s.token_ids) >= vocabulary_size(tokenizer)]
         assert above
         # The text is that of the other tokens, and the steps are where those end them.

@@ -19,7 +19,7 @@ from allocator.table import BudgetRow, Cell, Fingerprint
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
 from calibration.fitting.fit import Calibration, fit, searches_needed
 from calibration.replay.replay import Replay
-from calibration.sampling.collect import collect
+from calibration.sampling.collect import Work, collect
 from runtime.answers import PatternAnswers
 from runtime.artifact import Artifact
 from runtime.engines.base import Completion
@@ -100,7 +100,8 @@ def calibrated(models: Models, prompts: Sequence[str]) -> Calibration:
     window, grid = max(BUDGETS), partial(plan_grid, strategies=("best_of_n",))
     searches = searches_needed(BUDGETS, PILOTS, grid)
     graded = [(prompt, RIGHT) for prompt in prompts]
-    records = asyncio.run(collect(models, COIN_SETTINGS, graded, 2 * window, searches, seed=4))
+    work = Work(2 * window, tuple(searches), models.scoring, seed=4)
+    records = asyncio.run(collect(models, COIN_SETTINGS, graded, work))
     fingerprint = Fingerprint(model="bent", verifier="sum", answers="", sampling={})
     return fit(Replay(records, window), grid, BUDGETS, PILOTS, BINS, fingerprint)
 

@@ -12,7 +12,7 @@ from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import REPLICATES
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from predictors.sample import Sample
 
 
@@ -49,8 +49,8 @@ def as_records(log: Log) -> list[PromptRecord]:
             )
             for i, a in enumerate(answers)
         )
-        run = Run(samples, tuple(a == 0 for a in answers.tolist()), 0)
-        records.append(PromptRecord(f"prompt {q}", "0", 5, run, {}))
+        run = PlanRun(samples, tuple(a == 0 for a in answers.tolist()), 0)
+        records.append(PromptRecord(f"prompt {q}", "0", 5, run, ({},)))
     return records
 
 

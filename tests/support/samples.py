@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from allocator.plan import Plan
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from predictors.sample import Sample
 from runtime.result import Receipt, Result
 
@@ -56,7 +56,7 @@ def make_result(prompt: str, answers: Sequence[str | None]) -> Result:
     )
 
 
-def run_of(graded: list[bool], seed: int = 0) -> Run:
+def run_of(graded: list[bool], seed: int = 0) -> PlanRun:
     """Right solutions answer 1; wrong ones disagree, and score less. Three tokens each."""
     samples = tuple(
         make_sample("1", 0.75)
@@ -64,18 +64,18 @@ def run_of(graded: list[bool], seed: int = 0) -> Run:
         else make_sample(f"wrong{i}", 0.25, steps=((1, 10 + i), (3,)))
         for i, right in enumerate(graded)
     )
-    return Run(samples, tuple(graded), 3 * len(samples), 0.5, seed)
+    return PlanRun(samples, tuple(graded), 3 * len(samples), 0.5, seed)
 
 
 def record(prompt: str, graded: list[bool], *searched: bool) -> PromptRecord:
     searches = {SEARCH: run_of(list(searched), seed=3)} if searched else {}
-    return PromptRecord(prompt, "1", 7, run_of(graded, seed=9), searches)
+    return PromptRecord(prompt, "1", 7, run_of(graded, seed=9), (searches,))
 
 
-def chain_run(graded: list[bool]) -> Run:
+def chain_run(graded: list[bool]) -> PlanRun:
     """Right attempts answer 1, wrong ones 2: by their scores, they could be either."""
     samples = tuple(make_sample("1" if right else "2", 0.5) for right in graded)
-    return Run(samples, tuple(graded), 3 * len(graded), 0.0, 7)
+    return PlanRun(samples, tuple(graded), 3 * len(graded), 0.0, 7)
 
 
 def graded_record(
@@ -83,13 +83,13 @@ def graded_record(
 ) -> PromptRecord:
     """A prompt whose right answer is 1; wrong samples disagree with each other, and score less."""
 
-    def as_run(graded: list[bool]) -> Run:
+    def as_run(graded: list[bool]) -> PlanRun:
         samples = tuple(
             make_sample("1" if right else f"wrong{i}", 0.8 if right else 0.3)
             for i, right in enumerate(graded)
         )
-        return Run(samples, tuple(graded), sum(sample.tokens for sample in samples))
+        return PlanRun(samples, tuple(graded), sum(sample.tokens for sample in samples))
 
     return PromptRecord(
-        f"prompt {number}", "1", 5, as_run(correct), {p: as_run(g) for p, g in searches.items()}
+        f"prompt {number}", "1", 5, as_run(correct), ({p: as_run(g) for p, g in searches.items()},)
     )

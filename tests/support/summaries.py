@@ -9,11 +9,11 @@ from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.ways import PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summary import (
-    CostGain,
-    Gain,
+    CostSaving,
     Group,
     PredictorSummary,
     Reliability,
+    Saving,
     Summary,
 )
 from calibration.report.words import UNITS
@@ -65,11 +65,11 @@ def curve(name: str, start: float, prompts: int) -> CurveSummary:
     return CurveSummary(name=name, points=tuple(points))
 
 
-def saved(way: Way, generations: float, low: float = 2.1, high: float = 6.4) -> Gain:
+def saved(way: Way, generations: float, low: float = 2.1, high: float = 6.4) -> Saving:
     """The saving of a way that spends so many generations where the baseline spends 16."""
     times, fewer = 16 / generations, 15 / generations
-    tokens = CostGain(spent=800 / fewer, baseline=800, times=fewer, low=low, high=high)
-    return Gain(
+    tokens = CostSaving(spent=800 / fewer, baseline=800, times=fewer, low=low, high=high)
+    return Saving(
         way=way,
         accuracy=0.709,
         generations=generations,
@@ -78,7 +78,7 @@ def saved(way: Way, generations: float, low: float = 2.1, high: float = 6.4) -> 
         low=low,
         high=high,
         tokens=tokens,
-        flops=CostGain(spent=2e9 / times, baseline=2e9, times=times, low=low, high=high),
+        flops=CostSaving(spent=2e9 / times, baseline=2e9, times=times, low=low, high=high),
     )
 
 

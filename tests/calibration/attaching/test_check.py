@@ -11,7 +11,7 @@ from allocator.errors import InputError
 from calibration.attaching.check import Check, Comparison, compare
 from calibration.data.logged_figures import Figure, LoggedFigures
 from calibration.data.sample_log import Log
-from calibration.sampling.collect import PromptRecord, Run, collect
+from calibration.sampling.collect import PlanRun, PromptRecord, Work, collect
 from runtime.artifact import Artifact
 from tests.support.artifacts import RIGHT, bent_models, bent_prompts
 from tests.support.fakes import COIN_SETTINGS
@@ -91,7 +91,9 @@ def records(tokenizer: Any, run: Any, bent: Artifact) -> list[PromptRecord]:
     """Samples of 40 prompts like those that the artifact was calibrated on."""
     models = bent_models(tokenizer, scoring=bent.scoring)
     graded = [(prompt, RIGHT) for prompt in bent_prompts(40, seed=9)]
-    found: list[PromptRecord] = run(collect(models, COIN_SETTINGS, graded, 4, (), seed=2))
+    found: list[PromptRecord] = run(
+        collect(models, COIN_SETTINGS, graded, Work(4, (), models.scoring, seed=2))
+    )
     return found
 
 
@@ -119,7 +121,11 @@ def test_samples_are_compared_with_what_the_artifact_knows(
 def test_another_model_is_told_from_the_log(bent: Artifact, records: list[PromptRecord]) -> None:
     worse = [
         PromptRecord(
-            r.prompt, r.gold, r.prompt_tokens, Run(r.independent.samples, (False,) * 4, 500), {}
+            r.prompt,
+            r.gold,
+            r.prompt_tokens,
+            PlanRun(r.independent.samples, (False,) * 4, 500),
+            ({},),
         )
         for r in records
     ]

@@ -38,7 +38,7 @@ def test_calibrate_reads_it_and_solve_uses_it(tmp_path: Path) -> None:
     assert confidence_words(settings.confidence)[:30] in " ".join(message.split())
 
     # Searches were scored by it, too.
-    beams = [s for record in records for run in record.searches.values() for s in run.samples]
+    beams = [s for record in records for run in record.repeats[0].values() for s in run.samples]
     assert all(isfinite(sample.confidence) for sample in beams)
 
     status, out, message = invoke(*solve("--budget", "4", "12+7*3", artifact=artifact))

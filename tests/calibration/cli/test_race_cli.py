@@ -29,11 +29,11 @@ def test_only_searches_that_led_are_run_on_every_prompt(tmp_path: Path) -> None:
     )
     assert status == 0, message
     records = read_records(artifact / SAMPLES)
-    of_all = {plan for record in records for plan in record.searches}
-    of_each = {plan for plan in of_all if all(plan in record.searches for record in records)}
+    of_all = {plan for record in records for plan in record.repeats[0]}
+    of_each = {plan for plan in of_all if all(plan in record.repeats[0] for record in records)}
     assert {4} == {plan.n for plan in of_all if plan.beam_width == 4}
     assert {plan.lookahead for plan in of_all} == {0, 1}
-    assert sum(of_all <= {*record.searches} for record in records) == RACED
+    assert sum(of_all <= {*record.repeats[0]} for record in records) == RACED
     for cost in (2, 4):
         assert 1 <= sum(plan.cost(0) == cost for plan in of_each) <= 3
     loaded = Artifact.load(artifact)

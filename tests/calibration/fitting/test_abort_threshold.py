@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from calibration.fitting.abort_threshold import abort_threshold, fit_confidence
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from predictors.confidence import ConfidenceSettings
 from predictors.sample import Sample
 from predictors.scoring import Scoring
@@ -23,7 +23,7 @@ def sample_of(confidence: float, at: int | None) -> Sample:
 
 def record_of(right: list[Sample], wrong: list[Sample]) -> PromptRecord:
     graded = (True,) * len(right) + (False,) * len(wrong)
-    return PromptRecord("p", "1", 3, Run((*right, *wrong), graded, 0), {})
+    return PromptRecord("p", "1", 3, PlanRun((*right, *wrong), graded, 0), ({},))
 
 
 def of(lowest: list[float], at: int | None = 10) -> list[Sample]:

@@ -11,7 +11,7 @@ from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
 from calibration.fitting.log_scoring import POWERS, fit_log_scoring, fit_scoring, log_scores
 from calibration.replay.log_replay import LoggedReplay
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from predictors.scoring import Scoring
 from tests.support.samples import make_sample
 
@@ -71,8 +71,8 @@ def test_votes_of_collected_solutions_are_sharpened_likewise() -> None:
         scores = log.scores.values["score"][question].tolist()
         each = zip(answers, scores, strict=True)
         samples = tuple(make_sample(str(answer), score, steps=((1,),)) for answer, score in each)
-        run = Run(samples, tuple(answer == 0 for answer in answers), 0)
-        records.append(PromptRecord(str(question), "0", 3, run, {}))
+        run = PlanRun(samples, tuple(answer == 0 for answer in answers), 0)
+        records.append(PromptRecord(str(question), "0", 3, run, ({},)))
     found, logged = fit_scoring(records), fit_log_scoring(log)
     assert logged is not None
     assert found.power == logged.scoring.power > 1

@@ -11,7 +11,7 @@ from allocator.plan import Plan
 from calibration.fitting.recorded_thoughts import recorded_thoughts
 from calibration.fitting.thinking import candidates, fit_thinking
 from calibration.replay.thinking_curve import policy_runs
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from predictors.branches import Branch
 from predictors.sample import Sample
 from predictors.thinking_state import STATE_NAMES, state_of
@@ -24,9 +24,9 @@ def sampled(answer: str, thinking: int, after: int, forced: bool = False) -> Sam
     return Sample(tokens, "", answer, (), nan, -1.0, True, thinking=thinking, forced=forced)
 
 
-def run_of(samples: Sequence[Sample]) -> Run:
+def run_of(samples: Sequence[Sample]) -> PlanRun:
     right = tuple(sample.answer == "1" for sample in samples)
-    return Run(tuple(samples), right, sum(sample.tokens for sample in samples))
+    return PlanRun(tuple(samples), right, sum(sample.tokens for sample in samples))
 
 
 def recorded(questions: int = 10, samples: int = 6) -> list[PromptRecord]:
@@ -41,14 +41,14 @@ def recorded(questions: int = 10, samples: int = 6) -> list[PromptRecord]:
             for one in whole
         ]
         searches = {Plan(strategy="best_of_n", n=samples, thinking=CAP): run_of(capped)}
-        records.append(PromptRecord(f"q{question}", "1", 5, run_of(whole), searches))
+        records.append(PromptRecord(f"q{question}", "1", 5, run_of(whole), (searches,)))
     return records
 
 
 @pytest.mark.parametrize("cap", [CAP, None])
 def test_a_recorded_thought_costs_all_its_tokens(cap: int | None) -> None:
     records = recorded()
-    runs = [r.independent if cap is None else next(iter(r.searches.values())) for r in records]
+    runs = [r.independent if cap is None else next(iter(r.repeats[0].values())) for r in records]
     under = recorded_thoughts(records, [CAP, None]).at_cap(cap, probed=False)
     assert under.cost.tolist() == [[sample.tokens for sample in run.samples] for run in runs]
 
@@ -57,7 +57,7 @@ def test_a_thought_that_max_tokens_cut_off_at_the_cap_has_the_answer_forced_ther
     cut = replace(sampled("", CAP, 0), answer=None, ended=False)
     ended, forced = sampled("1", CAP, ANSWER), sampled("1", CAP, FORCED, forced=True)
     searches = {Plan(strategy="best_of_n", n=2, thinking=CAP): run_of([forced, ended])}
-    record = PromptRecord("q", "1", 5, run_of([cut, ended]), searches)
+    record = PromptRecord("q", "1", 5, run_of([cut, ended]), (searches,))
     thoughts = recorded_thoughts([record], [CAP, None])
     under = thoughts.at_cap(CAP, probed=False)
     assert under.answer.tolist() == [[0, 0]]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from calibration.fitting.log_scoring import fit_scoring
 from calibration.fitting.scoring import WithinQuestions, fitted_scoring
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from predictors.sample import Sample
 from predictors.scoring import Scoring, alone
 from tests.support.samples import make_sample
@@ -28,7 +28,7 @@ def drawn(seed: int, prompts: int) -> list[PromptRecord]:
             samples.append(make_sample("1", score, steps=((1, 2, 3),), logprob=logprob))
             correct.append(bool(rng.random() < truth.score({"last": score}, logprob)))
         records.append(
-            PromptRecord(str(number), "1", 3, Run(tuple(samples), tuple(correct), 0), {})
+            PromptRecord(str(number), "1", 3, PlanRun(tuple(samples), tuple(correct), 0), ({},))
         )
     return records
 
@@ -45,7 +45,7 @@ def test_the_fit_finds_the_weights() -> None:
 def test_with_every_solution_right_the_verifier_stands() -> None:
     records = drawn(0, 3)
     right = [
-        PromptRecord(r.prompt, r.gold, 3, Run(r.independent.samples, (True,) * 8, 0), {})
+        PromptRecord(r.prompt, r.gold, 3, PlanRun(r.independent.samples, (True,) * 8, 0), ({},))
         for r in records
     ]
     assert fit_scoring(right) == alone("last")

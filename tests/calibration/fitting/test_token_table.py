@@ -14,7 +14,7 @@ from calibration.fitting.difficulty import FittedDifficulty
 from calibration.fitting.token_table import TokenTable, fit_token_table
 from calibration.replay.outcomes import Outcome
 from calibration.replay.replay import Replay
-from calibration.sampling.collect import PromptRecord, collect
+from calibration.sampling.collect import PromptRecord, Work, collect
 from calibration.settings import CalibrationSettings
 from runtime.prompt_run import PromptRun
 from runtime.strategies.best_of_n import best_of_n
@@ -35,8 +35,8 @@ def run_of(prompt: str, seed: int = 0) -> PromptRun:
 def records() -> list[PromptRecord]:
     models = thinking_run(FindingThinker()).models
     options = CalibrationSettings([WINDOW], [1], 3, 0, thinking=DEPTHS)
-    plans = options.depths(WINDOW)
-    return asyncio.run(collect(models, SETTINGS, finding_prompts(60), 2 * WINDOW, plans, 0))
+    work = Work(2 * WINDOW, tuple(options.depths(WINDOW)), models.scoring, seed=0)
+    return asyncio.run(collect(models, SETTINGS, finding_prompts(60), work))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def fitted(records: list[PromptRecord]) -> TokenTable:
 
 
 def pool(record: PromptRecord, depth: int) -> Any:
-    return record.searches[Plan(strategy="best_of_n", n=WINDOW, thinking=depth)]
+    return record.repeats[0][Plan(strategy="best_of_n", n=WINDOW, thinking=depth)]
 
 
 def test_depths_are_sampled_from_the_same_thoughts(records: list[PromptRecord]) -> None:

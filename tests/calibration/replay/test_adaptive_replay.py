@@ -22,7 +22,7 @@ from calibration.replay.adaptive_run import AdaptiveRuns, Searched, replay_run
 from calibration.replay.budget_replay import PRICES, averages_between, stopped_at
 from calibration.replay.replay import Replay
 from calibration.replay.ways import PRICE, TOTAL
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from predictors.gain_model import GainEstimator
 from predictors.vote_state import VOTE_STATE_NAMES
 from tests.support.adaptive import made_runs
@@ -49,12 +49,12 @@ def test_an_adaptive_run_worked_by_hand() -> None:
 def record(answers: str, searched: str = "") -> PromptRecord:
     """A prompt whose samples have one letter each as their answer; "a" is right."""
 
-    def as_run(letters: str) -> Run:
+    def as_run(letters: str) -> PlanRun:
         samples = tuple(make_sample(letter, 0.5) for letter in letters)
-        return Run(samples, tuple(letter == "a" for letter in letters), 3 * len(letters))
+        return PlanRun(samples, tuple(letter == "a" for letter in letters), 3 * len(letters))
 
     searches = {SEARCH: as_run(searched)} if searched else {}
-    return PromptRecord("prompt", "a", 5, as_run(answers), searches)
+    return PromptRecord("prompt", "a", 5, as_run(answers), (searches,))
 
 
 def test_records_are_replayed_in_every_rotation() -> None:
@@ -90,9 +90,10 @@ def test_a_log_is_replayed_as_its_records_are(scored: bool) -> None:
     records = as_records(log)
     if not scored:  # every vote weighs one
         weighed = [[make_sample(s.answer, 1.0) for s in r.independent.samples] for r in records]
-        runs = [Run(tuple(s), (), 0) for s in weighed]
+        runs = [PlanRun(tuple(s), (), 0) for s in weighed]
         records = [
-            PromptRecord(r.prompt, r.gold, 0, run, {}) for r, run in zip(records, runs, strict=True)
+            PromptRecord(r.prompt, r.gold, 0, run, ({},))
+            for r, run in zip(records, runs, strict=True)
         ]
     replayed = Replay(records, 16).adaptive_runs(schedule)
     np.testing.assert_array_equal(logged.correct, replayed.correct)
@@ -231,11 +232,11 @@ def test_the_luck_of_a_search_is_not_in_the_figures_of_a_price() -> None:
     def lucky() -> PromptRecord:
         found = {search: "a" if rng.random() < 0.5 else "b" for search in searches}
         runs = {
-            search: Run((make_sample(answer, 0.9),), (answer == "a",), 3)
+            search: PlanRun((make_sample(answer, 0.9),), (answer == "a",), 3)
             for search, answer in found.items()
         }
-        wrong = Run((make_sample("c", 0.1),) * 2, (False,) * 2, 6)
-        return PromptRecord("prompt", "a", 5, wrong, runs)
+        wrong = PlanRun((make_sample("c", 0.1),) * 2, (False,) * 2, 6)
+        return PromptRecord("prompt", "a", 5, wrong, (runs,))
 
     replay = Replay([lucky() for _ in range(60)], window=2, replicates=1, n_jobs=1)
     luckiest = max(replay.outcome(search, 0).correct.mean() for search in searches)

@@ -30,7 +30,7 @@ from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay
 from calibration.report.summarise import NAMES, summarise
 from calibration.report.summary import Group, Summary
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from predictors.gain_model import COLUMNS, GainModel
 from runtime.answers.selection import select
 from tests.support.cli import invoke
@@ -225,7 +225,9 @@ def test_majority_as_a_method_has_no_verifier_in_it() -> None:
     # Right and wrong tie at every even number of votes, and the verifier likes what is wrong.
     answers = ["a", "b", "a", "b", None, "c"]
     samples = tuple(make_sample(answer, 0.1 if answer == "a" else 0.9) for answer in answers)
-    record = PromptRecord("p", "a", 1, Run(samples, tuple(s.answer == "a" for s in samples), 1), {})
+    record = PromptRecord(
+        "p", "a", 1, PlanRun(samples, tuple(s.answer == "a" for s in samples), 1), ({},)
+    )
     replay = Replay([record], 6, replicates=6)
     assert select(samples[:2], "majority").answer == "b", "as a plan, it has ties scored"
     curve = majority_curve(MAJORITY, replay, [1, 2, 4, 6])
@@ -284,7 +286,7 @@ def test_the_majority_that_reports_show_does_not_move_with_the_scores() -> None:
         plan = Plan(strategy="beam_search", n=4, beam_width=4)
         pair = Plan(strategy="beam_search", n=2, beam_width=2)
         records = [
-            replace(r, searches={plan: r.independent, pair: r.independent})
+            replace(r, repeats=({plan: r.independent, pair: r.independent},))
             for r in as_records(other)
         ]
         (benched,) = [c for c in baselines(Replay(records, 16), [2, 4]) if c.name == MAJORITY]

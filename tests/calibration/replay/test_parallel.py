@@ -18,10 +18,10 @@ from calibration.bench import BASELINE, findings_of
 from calibration.fitting.fit import Calibration, fit
 from calibration.replay import parallel
 from calibration.replay.curves import cost_at, plan_curve, resamples
-from calibration.replay.gain_rows import gain_rows
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import in_processes, in_threads, jobs_of
 from calibration.replay.replay import Replay
+from calibration.replay.saving_rows import saving_rows
 from calibration.replay.ways import WAYS
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
@@ -127,9 +127,9 @@ def test_gains_are_the_same_for_any_number_of_jobs() -> None:
         for how in ("weighted", "majority")
     )
     draws = resamples(60)
-    alone = gain_rows(weighted, [majority], [4, 8], draws, 1)
+    alone = saving_rows(weighted, [majority], [4, 8], draws, 1)
     for n_jobs in JOBS:
-        assert gain_rows(weighted, [majority], [4, 8], draws, n_jobs) == alone
+        assert saving_rows(weighted, [majority], [4, 8], draws, n_jobs) == alone
 
 
 @pytest.mark.slow

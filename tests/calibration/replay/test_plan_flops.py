@@ -8,7 +8,7 @@ from allocator.flops import ModelSizes
 from allocator.plan import Plan, Selection
 from allocator.schedule import schedule_of
 from calibration.replay.replay import Replay
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from tests.support.samples import make_sample
 
 SIZES = ModelSizes(model=1, verifier=10)
@@ -18,15 +18,15 @@ CHAINS = Plan(strategy="revisions", n=4, length=2)
 BOTH = Plan(strategy="beam_revisions", n=4, beam_width=2, length=2)
 
 
-def run_of(answers: Sequence[str], lost: int = 0) -> Run:
+def run_of(answers: Sequence[str], lost: int = 0) -> PlanRun:
     """Solutions of three tokens each; a search also samples tokens of beams that it drops."""
     samples = tuple(make_sample(answer, 0.5) for answer in answers)
-    return Run(samples, (True,) * len(samples), sum(s.tokens for s in samples) + lost)
+    return PlanRun(samples, (True,) * len(samples), sum(s.tokens for s in samples) + lost)
 
 
 def replay_of(answers: str = "aabc", sizes: ModelSizes | None = SIZES) -> Replay:
     searches = {BEAMS: run_of("ab", 9), CHAINS: run_of("abab"), BOTH: run_of("abab", 9)}
-    record = PromptRecord("prompt", "a", 5, run_of(answers), searches)
+    record = PromptRecord("prompt", "a", 5, run_of(answers), (searches,))
     return Replay([record], 4, replicates=1, sizes=sizes)
 
 

@@ -13,7 +13,7 @@ from calibration.fitting.accuracy_tables import accuracy_curves, drift_baseline_
 from calibration.fitting.difficulty import FittedDifficulty
 from calibration.replay.outcomes import Outcome
 from calibration.replay.replay import Replay
-from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.collect import PlanRun, PromptRecord
 from calibration.sampling.timing import time_plans
 from tests.support.fakes import COIN_SETTINGS, CoinEngine, coin_run
 from tests.support.logs import made_log, replay_of
@@ -26,8 +26,8 @@ BEAM = Plan(strategy="beam_search", n=2, beam_width=2)
 def record(easy: bool) -> PromptRecord:
     """Easy prompts are right at once, hard ones by beam search; a sample has 3 tokens."""
     samples = tuple(make_sample("1" if easy else f"wrong {i}", 0.5) for i in range(8))
-    beams = Run((make_sample("1", 0.9),) * 2, (True,) * 2, 40)
-    return PromptRecord("prompt", "1", 5, Run(samples, (easy,) * 8, 24), {BEAM: beams})
+    beams = PlanRun((make_sample("1", 0.9),) * 2, (True,) * 2, 40)
+    return PromptRecord("prompt", "1", 5, PlanRun(samples, (easy,) * 8, 24), ({BEAM: beams},))
 
 
 def known(pilots: int, predicted: list[float], edges: tuple[float, ...]) -> FittedDifficulty:

@@ -15,7 +15,7 @@ from calibration.report.artifact_files import Contents
 from calibration.report.bench_page import chosen as chosen_by
 from calibration.report.methods import leading_way
 from calibration.report.page import page
-from calibration.report.summary import CostGain, Gain, Summary
+from calibration.report.summary import CostSaving, Saving, Summary
 from calibration.report.words import chosen, count, flops, interval, percent, subtitle, title
 from predictors.gain_model import COLUMNS, GainModel
 from predictors.scoring import Scoring
@@ -39,20 +39,20 @@ def heads(folder: Path) -> list[str]:
     return [step.head for step in steps(contents, contents.summary)]
 
 
-def cost(times: float | None) -> CostGain | None:
+def cost(times: float | None) -> CostSaving | None:
     if times is None:
         return None
-    return CostGain(spent=900 / times, baseline=900, times=times, low=times / 2, high=times + 5)
+    return CostSaving(spent=900 / times, baseline=900, times=times, low=times / 2, high=times + 5)
 
 
-def gain(
+def saving_of(
     times: float,
     low: float,
     way: Way = "bins",
     tokens: float | None = None,
     flops: float | None = None,
-) -> Gain:
-    return Gain(
+) -> Saving:
+    return Saving(
         way=way,
         accuracy=0.738,
         generations=16 / times,
@@ -78,32 +78,32 @@ def test_flops_are_written_short() -> None:
     ("summary", "first", "second"),
     [
         (
-            rich_summary(gain=gain(4, 2)),
+            rich_summary(gain=saving_of(4, 2)),
             "Compute-optimal reaches 73.8% with 4 generations per prompt; best-of-N needs 16",
             "That is 4.0 [2.0, 9.0] times fewer generations, with 95% intervals over prompts.",
         ),
         (
-            rich_summary(gain=gain(4, 2, "price", tokens=3)),
+            rich_summary(gain=saving_of(4, 2, "price", tokens=3)),
             "Stopping early by price reaches 73.8% with 4 generations per prompt; best-of-N needs "
             "16",
             "That is 4.0 [2.0, 9.0] times fewer generations and 3.0 [1.5, 8.0] times fewer tokens, "
             "with 95% intervals over prompts.",
         ),
         (
-            rich_summary(gain=gain(4, 2, "total", tokens=0.8), baseline="majority"),
+            rich_summary(gain=saving_of(4, 2, "total", tokens=0.8), baseline="majority"),
             "Stopping early within one total reaches 73.8% with 4 generations per prompt; majority "
             "needs 16",
             "That is 4.0 [2.0, 9.0] times fewer generations but no fewer tokens (0.8 [0.4, 5.8] "
             "times), with 95% intervals over prompts.",
         ),
         (
-            rich_summary(gain=gain(4, 2, tokens=3, flops=2)),
+            rich_summary(gain=saving_of(4, 2, tokens=3, flops=2)),
             "Compute-optimal reaches 73.8% with 4 generations per prompt; best-of-N needs 16",
             "That is 4.0 [2.0, 9.0] times fewer generations, 3.0 [1.5, 8.0] times fewer tokens and "
             "2.0 [1.0, 7.0] times fewer FLOPs, with 95% intervals over prompts.",
         ),
         (
-            rich_summary(gain=gain(4, 2, tokens=0.8, flops=0.6)),
+            rich_summary(gain=saving_of(4, 2, tokens=0.8, flops=0.6)),
             "Compute-optimal reaches 73.8% with 4 generations per prompt; best-of-N needs 16",
             "That is 4.0 [2.0, 9.0] times fewer generations but no fewer tokens (0.8 [0.4, 5.8] "
             "times) and FLOPs (0.6 [0.3, 5.6] times), with 95% intervals over prompts.",
@@ -116,13 +116,13 @@ def test_flops_are_written_short() -> None:
             "majority, so savings at its accuracy say little.",
         ),
         (
-            rich_summary(gain=gain(4, 1)),
+            rich_summary(gain=saving_of(4, 1)),
             "Compute-optimal reaches 73.8% with 4 generations per prompt; best-of-N needs 16",
             "That is 4.0 [1.0, 9.0] times fewer generations, with 95% intervals over prompts. The "
             "saving is not certain: its interval includes 1, no saving.",
         ),
         (
-            rich_summary(gain=gain(0.5, 0)),
+            rich_summary(gain=saving_of(0.5, 0)),
             "No saving: for 73.8% compute-optimal spends 32 generations per prompt, best-of-N 16",
             "The baseline is the cheaper one here; the 95% interval of the saving is 0.0 to 5.5 "
             "times, where 1 is no saving.",
@@ -147,7 +147,7 @@ def test_titles(summary: Summary, first: str, second: str) -> None:
 
 
 def test_the_title_names_the_curve_that_the_gain_is_of() -> None:
-    assert title(rich_summary(gain=gain(4, 2, "price")), CHOSEN) == (
+    assert title(rich_summary(gain=saving_of(4, 2, "price")), CHOSEN) == (
         "Each calibration's cheapest way reaches 73.8% with 4 generations per prompt; best-of-N "
         "needs 16"
     )
@@ -162,7 +162,7 @@ def test_the_page_says_which_way_it_is() -> None:
     assert chosen(rich_summary()) == (
         "Generations are spent by difficulty bins (--budget), the cheapest of this artifact's ways."
     )
-    assert chosen(rich_summary(gain=gain(4, 2, "total"))) == (
+    assert chosen(rich_summary(gain=saving_of(4, 2, "total"))) == (
         "Generations are spent as one total over all prompts (--total-budget), the cheapest of "
         "this artifact's ways."
     )
@@ -206,7 +206,7 @@ def test_the_snippet_uses_the_way_of_the_headline(
     tmp_path: Path, way: Way, head: str, option: str, spend: Spend
 ) -> None:
     # 3.72 generations: an average is rounded up to 3.8, the total of three prompts to 12.
-    step = used(tmp_path / "a", rich_summary(gain=gain(16 / 3.72, 2, way)))
+    step = used(tmp_path / "a", rich_summary(gain=saving_of(16 / 3.72, 2, way)))
     assert step.head == head
     assert step.command == f"ttc solve --artifact {tmp_path / 'a'} {option}"
     calls: list[ast.Call] = [
@@ -229,7 +229,7 @@ def test_what_is_beyond_the_baseline_is_advised(tmp_path: Path) -> None:
 def test_without_models_the_price_is_used_in_a_program_of_ones_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    summary = rich_summary(gain=gain(4, 2, "price"))
+    summary = rich_summary(gain=saving_of(4, 2, "price"))
     step = used(tmp_path / "a", summary, settings=None)
     assert "Stop early in your own program" in step.head
     assert step.code == ""
@@ -268,7 +268,7 @@ def test_without_models_attaching_them_is_advised(
 
 
 def test_a_way_that_comes_close_for_less_is_advised(tmp_path: Path) -> None:
-    summary = rich_summary(gain=gain(0.9, 0.5))
+    summary = rich_summary(gain=saving_of(0.9, 0.5))
     step = used(tmp_path / "a", summary)
     # Of all ways, price is within a point of best-of-N at its best (78.4%) for the least.
     assert "--average-budget" in step.command
@@ -289,7 +289,7 @@ def test_advice_follows_from_what_was_found(tmp_path: Path) -> None:
     predictor = rich_summary().predictor
     assert predictor is not None
     weak = rich_summary(
-        gain=gain(4, 0.9), predictor=predictor.model_copy(update={"rank_correlation": 0.4})
+        gain=saving_of(4, 0.9), predictor=predictor.model_copy(update={"rank_correlation": 0.4})
     )
     found = heads(artifact(tmp_path / "weak", weak, rich_table(), SETTINGS))
     assert "Add prompts to be sure of the saving" in found

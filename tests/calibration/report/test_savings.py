@@ -7,8 +7,8 @@ import pytest
 
 from calibration.replay.curves import Curve, resamples, summarized
 from calibration.replay.ways import Way
-from calibration.report.savings import greatest, savings
-from calibration.report.summary import Gain
+from calibration.report.savings import largest_saving, savings
+from calibration.report.summary import Saving
 
 PROMPTS = 10
 
@@ -42,7 +42,7 @@ def test_all_ways_are_compared_at_the_highest_accuracy_that_one_reaches() -> Non
     assert (price.tokens.spent, price.tokens.baseline) == pytest.approx((15, 32))
     assert price.tokens.times == pytest.approx(32 / 15)
     assert price.flops is None
-    assert greatest(found) == price
+    assert largest_saving(found) == price
 
 
 def test_flops_are_saved_where_both_were_counted() -> None:
@@ -101,7 +101,7 @@ def test_no_saving_is_counted_where_more_solutions_hardly_help_the_baseline() ->
 
 def test_no_accuracy_is_reached() -> None:
     assert savings(BEST_OF_N, {"bins": curve("bins", (1, 0.3, 1))}, 1) == ()
-    assert greatest(()) is None
+    assert largest_saving(()) is None
 
 
 def test_tokens_that_were_not_counted() -> None:
@@ -111,11 +111,11 @@ def test_tokens_that_were_not_counted() -> None:
     assert [point.tokens for point in summarized(base, resamples(PROMPTS)).points] == [None] * 2
 
 
-def gain(way: Way, times: float) -> Gain:
-    return Gain(way=way, accuracy=0.5, generations=1, baseline=times, times=times, low=1, high=9)
+def saving(way: Way, times: float) -> Saving:
+    return Saving(way=way, accuracy=0.5, generations=1, baseline=times, times=times, low=1, high=9)
 
 
 def test_of_savings_that_are_shown_alike_the_simpler_way_leads() -> None:
-    alike = gain("bins", 1.46), gain("price", 1.54), gain("total", 1.51)
-    assert greatest(alike) == alike[0]
-    assert greatest((alike[0], gain("price", 1.56))) == gain("price", 1.56)
+    alike = saving("bins", 1.46), saving("price", 1.54), saving("total", 1.51)
+    assert largest_saving(alike) == alike[0]
+    assert largest_saving((alike[0], saving("price", 1.56))) == saving("price", 1.56)

@@ -18,9 +18,9 @@ from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from calibration.calibrate import calibrate
 from calibration.sampling import distributed
-from calibration.sampling.collect import PromptRecord
-from calibration.sampling.collectors import LocalCollector, Work, open_collector
-from calibration.sampling.distributed import Known, RayCollector, capacity
+from calibration.sampling.collect import PromptRecord, Work
+from calibration.sampling.collectors import LocalCollector, open_collector
+from calibration.sampling.distributed import BatchJournals, RayCollector, capacity
 from calibration.sampling.resume import UNFINISHED, SampleStore
 from calibration.settings import CalibrationSettings
 from predictors.scoring import alone
@@ -52,7 +52,7 @@ def by_prompt(records: list[PromptRecord]) -> dict[str, Any]:
     return {
         record.prompt: [
             (sample.token_ids, sample.answer, pytest.approx(sample.score, abs=1e-4), right)
-            for run in (record.independent, *record.searches.values())
+            for run in (record.independent, *record.repeats[0].values())
             for sample, right in zip(run.samples, run.correct, strict=True)
         ]
         for record in records
@@ -69,12 +69,15 @@ class Counting(distributed.Worker):
     now = most = 0
 
     async def collect(
-        self, prompts: Sequence[tuple[str, str]], work: Work, known: Known | None = None
+        self,
+        prompts: Sequence[tuple[str, str]],
+        work: Work,
+        journaled: BatchJournals | None = None,
     ) -> tuple[bytes, dict[str, bytes]]:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            return await super().collect(prompts, work, known)
+            return await super().collect(prompts, work, journaled)
         finally:
             self.now -= 1
 

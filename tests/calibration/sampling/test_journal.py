@@ -21,8 +21,8 @@ from allocator.plan import Plan
 from allocator.table import LookupTable
 from benchmarks.testbed.paths import ARTIFACT, BASE, SETTINGS, TEST_PROMPTS
 from calibration import calibrate as calibration
-from calibration.sampling.collect import PromptRecord, collect
-from calibration.sampling.collectors import LocalCollector, Work
+from calibration.sampling.collect import PromptRecord, Work, collect
+from calibration.sampling.collectors import LocalCollector
 from calibration.sampling.journal import Journals, PromptJournal
 from calibration.sampling.resume import UNFINISHED, SampleStore
 from calibration.settings import CalibrationSettings
@@ -113,7 +113,10 @@ def without_seconds(records: list[PromptRecord]) -> list[list[Any]]:
         [record.prompt, record.gold, record.prompt_tokens]
         + [
             (run.samples, run.correct, run.sampled_tokens, run.seed)
-            for run in (record.independent, *(r for turn in record.turns for r in turn.values()))
+            for run in (
+                record.independent,
+                *(r for repeat in record.repeats for r in repeat.values()),
+            )
         ]
         for record in sorted(records, key=lambda record: record.prompt)
     ]
@@ -158,17 +161,7 @@ def test_a_line_cut_short_is_dropped(tokenizer: Any, tmp_path: Path) -> None:
     again, _, _ = models_of(tokenizer)
     store = store_in(tmp_path / "s")
     asyncio.run(store.fill(LocalCollector(again, COIN_SETTINGS), PAIRS[:1], WORK))
-    plain = asyncio.run(
-        collect(
-            again,
-            COIN_SETTINGS,
-            PAIRS[:1],
-            WORK.samples,
-            WORK.searches,
-            WORK.seed,
-            runs=2,
-        )
-    )
+    plain = asyncio.run(collect(again, COIN_SETTINGS, PAIRS[:1], WORK))
     assert [r.independent.samples[0].text for r in store.records()] == [
         r.independent.samples[0].text for r in plain
     ]
@@ -189,8 +182,8 @@ def test_what_other_models_or_settings_sampled_is_not_taken(tokenizer: Any, tmp_
     def calls(identity: str, **changes: Any) -> int:
         models, engine, _ = models_of(tokenizer)
         settings = RequestSettings(COIN_SETTINGS.sampling.model_copy(update=changes))
-        journals = Journals(tmp_path, identity)
-        asyncio.run(collect(models, settings, PAIRS[:1], 4, (), 0, journals=journals))
+        journals, work = Journals(tmp_path, identity), Work(4, (), models.scoring, seed=0)
+        asyncio.run(collect(models, settings, PAIRS[:1], work, journals=journals))
         return len(engine.seeds)
 
     assert calls("a") == 4
@@ -241,9 +234,8 @@ def test_a_reviser_is_journaled_beside_the_model_it_shares(tokenizer: Any, tmp_p
             tokenizer, engine=engine, verifier=verifier, reviser=Reviser(reviser, verifier)
         )
         journals = Journals(tmp_path, "bent")
-        found = asyncio.run(
-            collect(models, COIN_SETTINGS, PAIRS[:2], 2, [plan], 0, journals=journals)
-        )
+        work = Work(2, (plan,), models.scoring, seed=0)
+        found = asyncio.run(collect(models, COIN_SETTINGS, PAIRS[:2], work, journals=journals))
         return found, engine, reviser
 
     first, engine, reviser = sampled()

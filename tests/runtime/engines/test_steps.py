@@ -13,7 +13,8 @@ from benchmarks.testbed.task import distinct_problems
 from calibration.calibrate import calibrate
 from calibration.fitting.fit import Calibration
 from calibration.report.summary import Summary
-from calibration.sampling.collectors import LocalCollector, Work
+from calibration.sampling.collect import Work
+from calibration.sampling.collectors import LocalCollector
 from calibration.sampling.resume import UNFINISHED
 from calibration.sampling.steps import PROMPTS as STEP_PROMPTS
 from calibration.sampling.steps import missing_steps, steps_of
@@ -100,7 +101,7 @@ def test_no_search_of_solutions_without_steps_is_sampled(
     assert raised.value.field == "step_end"
     assert r"with '\n' as step end. Without steps" in raised.value.hint
     assert raised.value.hint.endswith("choose another --step-end, or --strategies best_of_n")
-    assert [(count, work.searches) for count, work in sampled] == [(prompts, ())]
+    assert [(count, work.plans) for count, work in sampled] == [(prompts, ())]
     # What was sampled is kept, and nothing besides.
     kept = tmp_path / "artifact.samples"
     assert list(tmp_path.iterdir()) == [kept]

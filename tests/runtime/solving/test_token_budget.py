@@ -13,7 +13,7 @@ from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell, LookupTable
 from calibration.fitting.token_table import TokenTable, fit_token_table
 from calibration.replay.replay import Replay
-from calibration.sampling.collect import collect
+from calibration.sampling.collect import Work, collect
 from calibration.settings import CalibrationSettings
 from predictors.token_policy import TokenPolicy
 from runtime.artifact import Artifact
@@ -29,8 +29,8 @@ PROMPTS = finding_prompts(60)
 @pytest.fixture(scope="module")
 def made(bent: Artifact) -> TokenTable:
     options = CalibrationSettings([4], [1], 2, 0, thinking=DEPTHS)
-    plans = options.depths(4)
-    records = asyncio.run(collect(MODELS, SETTINGS, PROMPTS, 8, plans, 0))
+    work = Work(8, tuple(options.depths(4)), MODELS.scoring, seed=0)
+    records = asyncio.run(collect(MODELS, SETTINGS, PROMPTS, work))
     replay = Replay(records, 4, n_jobs=1, pilot_thinking=6)
     fingerprint = bent.policy.table.fingerprint
     return fit_token_table(replay, DEPTHS, [10, 20, 40], [1, 2], 2, fingerprint)

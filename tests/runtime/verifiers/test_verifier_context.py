@@ -24,8 +24,8 @@ from transformers import (
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
 from benchmarks.testbed.paths import PRM, REQUEST_SETTINGS, SETTINGS
-from calibration.sampling.collect import collect
-from calibration.sampling.collectors import LocalCollector, Work
+from calibration.sampling.collect import Work, collect
+from calibration.sampling.collectors import LocalCollector
 from calibration.sampling.resume import SampleStore
 from predictors.sample import Sample
 from predictors.scoring import alone
@@ -129,12 +129,13 @@ def test_solutions_are_not_longer_than_the_verifier_reads(
     verifier = open_verifier(shorter(tmp_path / "prm", 40), tokenizer, engine="transformers")
     models = replace(transformers_models, verifier=verifier)
     prompts = [("12+7*3", "57"), ("3+10+11+12+13", "49")]
-    searches = [Plan(strategy="beam_search", n=4, beam_width=2)]
-    records = run(collect(models, REQUEST_SETTINGS, prompts, 8, searches, 0))
+    searches = (Plan(strategy="beam_search", n=4, beam_width=2),)
+    work = Work(8, searches, models.scoring, seed=0)
+    records = run(collect(models, REQUEST_SETTINGS, prompts, work))
     verifier.close()
     for record, ended in zip(records, (True, False), strict=True):
         room = 40 - record.prompt_tokens
-        for found in (record.independent, *record.searches.values()):
+        for found in (record.independent, *record.repeats[0].values()):
             assert any(sample.ended for sample in found.samples) is ended
             assert (max(sample.tokens for sample in found.samples) == room) is not ended
 
@@ -209,15 +210,16 @@ def test_no_solution_ends_a_calibration_for_its_length(
     verifier = open_verifier(folder, tokenizer, engine="transformers")
     models = replace(transformers_models, verifier=verifier)
     prompts = [("3+10+11+12+13", "49"), ("90*7+14*2+13", "671")]
-    beams = [Plan(strategy="beam_search", n=4, beam_width=2)]
-    records = run(collect(models, REQUEST_SETTINGS, prompts, 4, beams, 0))
+    beams = (Plan(strategy="beam_search", n=4, beam_width=2),)
+    work = Work(4, beams, models.scoring, seed=0)
+    records = run(collect(models, REQUEST_SETTINGS, prompts, work))
     costs = []
     for prompt, _ in prompts:
         run_of = PromptRun(models, REQUEST_SETTINGS, prompt, 0)
         run(run_of.samples(0, 4))
         costs.append(run_of.cost)
     verifier.close()
-    found = [s for r in records for s in (*r.independent.samples, *r.searches[beams[0]].samples)]
+    found = [s for r in records for s in (*r.independent.samples, *r.repeats[0][beams[0]].samples)]
     assert len(found) == 2 * (4 + 4)
     assert all(len(sample.step_scores) == len(sample.steps) for sample in found)
     assert all(cost.windowed > 0 for cost in costs)

@@ -1,4 +1,4 @@
-"""Gains of several methods over a baseline, at its accuracy and near it: the rows of JSON."""
+"""What several methods save over a baseline, at its accuracy and near it: the rows of JSON."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -7,25 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.replay.curves import Curve, gains_at
+from calibration.replay.curves import Curve, saving_factors
 
-# Gains are measured at the baseline's accuracy, and at this share of the way to it from the
+# Savings are measured at the baseline's accuracy, and at this share of the way to it from the
 # smallest budget's.
 SHARES = (1.0, 0.95)
 
 
-def gain_rows(
+def saving_rows(
     baseline: Curve,
     methods: Iterable[Curve],
     at: Iterable[int],
     draws: NDArray[np.int64],
     n_jobs: int | None = -1,
 ) -> list[dict[str, Any]]:
-    """The gain of each method at each of some of the baseline's budgets.
+    """The saving of each method at each of some of the baseline's budgets.
 
     One row per share of `SHARES`, method, budget and unit, with ``value``, ``low`` and ``high`` of
-    `calibration.replay.curves.gain`; in tokens and FLOPs only where they were counted. `n_jobs` is
-    that of `calibration.replay.parallel`.
+    `calibration.replay.curves.saving_factor`; in tokens and FLOPs only where they were counted.
+    `n_jobs` is that of `calibration.replay.parallel`.
     """
     budgets, compared = list(at), list(methods)
     found = []
@@ -34,7 +34,7 @@ def gain_rows(
         for method in compared:
             units = [unit for unit in baseline.units if unit in method.units]
             each = {
-                unit: gains_at(wanted, budgets, method, draws, unit, n_jobs=n_jobs)
+                unit: saving_factors(wanted, budgets, method, draws, unit, n_jobs=n_jobs)
                 for unit in units
             }
             for row, budget in enumerate(budgets):
@@ -45,10 +45,10 @@ def gain_rows(
     return found
 
 
-def gain_row(
+def saving_row(
     rows: Iterable[dict[str, Any]], method: str, budget: int, unit: str, share: float = 1.0
 ) -> dict[str, Any]:
-    """The one of `gain_rows` that is of a method, budget, unit and share."""
+    """The one of `saving_rows` that is of a method, budget, unit and share."""
     wanted = {"method": method, "budget": budget, "unit": unit, "share": share}
     (found,) = (row for row in rows if wanted.items() <= row.items())
     return found
