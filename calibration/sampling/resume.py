@@ -5,18 +5,19 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError, ModelError
 from allocator.files import atomic_write
+from allocator.lock import LOCK
 from allocator.table import Fingerprint
 from calibration.sampling.collect import PromptRecord, Work
 from calibration.sampling.collectors import Collector
 from calibration.sampling.journal import Journals
-from calibration.sampling.store import read_records, write_records
+from calibration.sampling.store import read_records, sampled_prompts, write_records
 from predictors.scoring import Scoring
 from runtime.settings import MODELS
 
@@ -45,6 +46,16 @@ def made_with(
     }
 
 
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Names of what differs; of settings within settings, their own."""
+    for name in {**then, **now}:
+        before, after = then.get(name), now.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _differences(before, after)
+        elif before != after:
+            yield name
+
+
 class SampleStore:
     """Part files of records, each written atomically, and journals of unfinished prompts.
 
@@ -60,7 +71,8 @@ class SampleStore:
         journals: samples of unfinished prompts.
 
     Raises:
-        InputError: the folder holds records made with something else, or cannot be written.
+        InputError: the folder holds records made with something else, or other files, or cannot
+            be written.
     """
 
     def __init__(self, folder: Path, made_with: Mapping[str, Any]) -> None:
@@ -69,15 +81,21 @@ class SampleStore:
         self._flushed = time.monotonic()
         identity = json.dumps(made_with, sort_keys=True, default=str)
         path = folder / IDENTITY
-        self._parts = sorted(folder.glob("part-*.parquet"))
         stored = path.read_text() if path.is_file() else None
+        if stored is None and folder.is_dir():  # in the end the whole folder is removed
+            others = sorted(found.name for found in folder.iterdir() if found.name != LOCK)
+            if others:
+                hint = f"it holds {others[0]}, which is no calibration's; choose another --out"
+                raise InputError("samples", str(folder), hint)
+        self._parts = sorted(folder.glob("part-*.parquet"))
         # A folder without samples may be replaced.
-        if self._parts and stored not in (None, identity):
+        if self._parts and stored is not None and stored != identity:
+            differing = _differences(json.loads(stored), json.loads(identity))
             raise InputError(
                 "samples",
                 str(folder),
-                "they were made with other prompts, models or settings; remove them, or "
-                "choose another --out",
+                f"they were made with other {', '.join(differing)}; remove them, or choose "
+                "another --out",
             )
         if stored != identity:
             try:
@@ -90,7 +108,7 @@ class SampleStore:
                 raise InputError(
                     "out", str(folder), f"cannot be written ({why}); choose another"
                 ) from None
-        self.done = {record.prompt for record in self._read()}
+        self.done = set().union(*map(sampled_prompts, self._parts))
         models = {name: made_with.get(name) for name in ("engine", *MODELS, "verifier_family")}
         self.journals = Journals(folder / UNFINISHED, json.dumps(models))
         self.journals.remove(self.done)

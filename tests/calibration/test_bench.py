@@ -475,4 +475,4 @@ def test_on_the_testbed_from_the_command_line(
         assert again.targets == result.targets
         assert again.resumed == 5
         message = refused(*command, "--seed", "1")
-        assert "made with other prompts, models or settings" in message
+        assert "made with other prompts, seed; remove them" in message

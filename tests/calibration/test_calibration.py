@@ -234,13 +234,24 @@ def test_a_store_goes_on_and_refuses_what_is_not_its_own(tmp_path: Path) -> None
     names = [r.prompt for r in records]
     assert [record.prompt for record in again.records()] == names
     assert again.records() == whole.records()
-    with pytest.raises(InputError, match="made with other prompts, models or settings"):
+    with pytest.raises(InputError, match="made with other seed; remove them"):
         SampleStore(tmp_path / "s", {"seed": 2})
     # A run that ended before its first sample is in nobody's way.
     SampleStore(tmp_path / "n", {"seed": 1})
     assert not SampleStore(tmp_path / "n", {"seed": 2}).done
     again.remove()
     assert not (tmp_path / "s").exists()
+    # Settings within settings are named, and nobody else's files are taken for a store's.
+    cold, warm = ({"seed": 1, "sampling": {"top_p": 1.0, "temperature": t}} for t in (0.5, 1.0))
+    store = SampleStore(tmp_path / "c", cold)
+    store.add(records[0])
+    store.flush()
+    with pytest.raises(InputError, match="made with other temperature; remove them"):
+        SampleStore(tmp_path / "c", warm)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "part-000000.parquet").write_text("mine")
+    with pytest.raises(InputError, match=r"samples: .*it holds part-000000\.parquet, which is no"):
+        SampleStore(tmp_path / "mine", {"seed": 1})
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
