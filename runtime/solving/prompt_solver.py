@@ -1,7 +1,7 @@
 """One prompt: pilots, predicted pass@1, bin, plan, solutions, answer and receipt."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Real
@@ -28,8 +28,8 @@ from runtime.solving.decide import (
     decide_in_tokens,
     fallback,
     observe,
+    replace_search,
     take_pilots,
-    without_searches,
 )
 from runtime.solving.limits import (
     check_early_stop,
@@ -52,8 +52,10 @@ class PromptSolver:
         fixed: one plan for every prompt, in place of the policy's; no pilots are taken.
         early_stop: as `RequestSettings.early_stop`.
         thinking: the most tokens that a solution may think, as `RequestSettings.thinking`.
+        metrics: counts the answered prompts; None gives the solver its own.
 
     Attributes:
+        models: the models; a server replaces them when it opens them again.
         settings: how a prompt's solutions are sampled that comes without settings of its own.
         monitor: compares the prompts' pilots with those of calibration.
         metrics: Prometheus metrics of the answered prompts.
@@ -70,6 +72,7 @@ class PromptSolver:
         fixed: Plan | None = None,
         early_stop: float | None = None,
         thinking: int | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         check_early_stop(early_stop, fixed)
         self.models, self.artifact = models, artifact
@@ -78,7 +81,7 @@ class PromptSolver:
             artifact.settings.sampling, early_stop=early_stop, thinking=thinking
         )
         self.monitor = DriftMonitor(artifact.drift_baseline)
-        self.metrics = Metrics()
+        self.metrics = Metrics() if metrics is None else metrics
 
     def start(self, prompt: str | Request) -> PromptRun:
         """A prompt, encoded.
@@ -143,14 +146,19 @@ class PromptSolver:
             raise InputError("budget", budget, "give a budget, in generations or in tokens")
         started = time.perf_counter()
         row = self.artifact.policy.row(budget, deadline_of(self.artifact, deadline))
-        watched = self.artifact.drift_baseline.pilots
-        piloted = await take_pilots(run, row, self.artifact.difficulty, watched, self._seen(run))
+        piloted = await take_pilots(
+            run,
+            row,
+            self.artifact.difficulty,
+            self.artifact.drift_baseline.pilots,
+            partial(self._observe, run),
+        )
         left = None if deadline is None else deadline - (time.perf_counter() - started)
         decision = decide(self.artifact, row, piloted, budget, left)
         if self.monitor.drifted and left is None:
             decision = fallback(decision, budget, self.monitor.report().why)
         if run.settings.constraint is not None:
-            decision = without_searches(decision)
+            decision = replace_search(decision)
         return decision, piloted.samples
 
     async def solve(
@@ -234,7 +242,7 @@ class PromptSolver:
 
     async def _independent(self, run: PromptRun, plan: Plan) -> list[Sample]:
         samples = await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
-        self._seen(run)(samples)
+        self._observe(run, samples)
         return samples
 
     async def solve_at_price(self, prompt: str | Request, price: float) -> Result:
@@ -288,12 +296,12 @@ class PromptSolver:
     async def _advance(self, adaptive_run: AdaptiveRun) -> None:
         await adaptive_run.advance()
         if adaptive_run.stage == 0 and not adaptive_run.schedule.stages[0].searches:
-            self._seen(adaptive_run.prompt_run)(adaptive_run.samples)
+            self._observe(adaptive_run.prompt_run, adaptive_run.samples)
 
-    def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
-        if not run.settings.samples_as(self.artifact.settings.sampling):
-            return lambda _: None  # solutions cut short, or as JSON, say nothing of the prompts
-        return partial(observe, self.monitor, self.artifact, run)
+    def _observe(self, run: PromptRun, samples: Sequence[Sample]) -> None:
+        # Solutions cut short, or as JSON, say nothing of the prompts.
+        if run.settings.samples_as(self.artifact.settings.sampling):
+            observe(self.monitor, self.artifact, run, samples)
 
     async def _adaptive_result(
         self, adaptive_run: AdaptiveRun, started: float, limits: dict[str, float | None]
