@@ -31,14 +31,14 @@ from runtime.solving.decide import (
     replace_search,
     take_pilots,
 )
-from runtime.solving.limits import (
+from runtime.solving.metrics import Metrics
+from runtime.solving.run_plan import result_of, run_plan
+from runtime.solving.spend_checks import (
     check_early_stop,
     check_spend,
     thinking_policy,
     token_policy,
 )
-from runtime.solving.metrics import Metrics
-from runtime.solving.run_plan import result_of, run_plan
 from runtime.strategies import STRATEGIES
 
 
@@ -114,7 +114,7 @@ class PromptSolver:
             raise InputError("plan", str(self.fixed), hint)
 
     def check_spend(self, spend: Spend, prompts: int | None = None) -> None:
-        """Check that what prompts may cost can be kept; see `runtime.solving.limits.check_spend`.
+        """Check that what prompts may cost can be kept; see `spend_checks.check_spend`.
 
         Args:
             spend: what they may cost.
@@ -183,17 +183,26 @@ class PromptSolver:
         Raises:
             InputError: as `Spend` and `check_spend`; or a prompt that does not fit the context.
         """
-        self.check_spend(Spend(budget, deadline=deadline, budget_tokens=budget_tokens))
+        spend = Spend(budget, deadline=deadline, budget_tokens=budget_tokens)
+        return await self._solve(prompt, spend)
+
+    async def _solve(self, prompt: str | Request, spend: Spend) -> Result:
+        """Answer one prompt within a budget of its own; arguments as `solve`."""
+        self.check_spend(spend)
         started = time.perf_counter()
         run = self.start(prompt)
-        decision, pilots = await self.decide(run, budget, deadline, budget_tokens)
+        decision, pilots = await self.decide(run, spend.budget, spend.deadline, spend.budget_tokens)
         run.emit(_event_of(decision))
         # The plan is what fits the deadline; further solutions are not.
-        solutions = run.solutions if deadline is None else 1
-        most = decision.plan.cost(len(pilots)) if budget is None else budget
+        solutions = run.solutions if spend.deadline is None else 1
+        most = decision.plan.cost(len(pilots)) if spend.budget is None else spend.budget
         samples = await run_plan(run, decision.plan, pilots, solutions, most)
-        limits = {"budget": budget, "deadline": deadline, "budget_tokens": budget_tokens}
-        return await self._result(run, samples, decision, started, limits)
+        allowed = {
+            "budget": spend.budget,
+            "deadline": spend.deadline,
+            "budget_tokens": spend.budget_tokens,
+        }
+        return await self._result(run, samples, decision, started, allowed)
 
     async def solve_within(self, prompt: str | Request, spend: Spend) -> Result:
         """Answer one prompt within its budget in generations or tokens, or at an average of tokens.
@@ -205,7 +214,7 @@ class PromptSolver:
             policy = thinking_policy(self.artifact, spend.average_tokens)
             price = policy.price_for(spend.average_tokens)
             return await self.think_at_price(prompt, price)
-        return await self.solve(prompt, spend.budget, spend.deadline, spend.budget_tokens)
+        return await self._solve(prompt, spend)
 
     async def solve_fallback(self, prompt: str | Request, budget: int) -> Result:
         """Answer one prompt by best-of-N, for traffic that has drifted from calibration.
@@ -284,8 +293,8 @@ class PromptSolver:
             action = run.next_action(price)
         plan = Plan(strategy="best_of_n", n=len(run.samples), thinking=run.thinking)
         decision = Decision(pilots=len(run.samples), plan=plan, why=run.why)
-        limits = {"price_of_token": price}
-        return await self._result(run.prompt_run, run.voted(), decision, started, limits)
+        allowed = {"price_of_token": price}
+        return await self._result(run.prompt_run, run.voted(), decision, started, allowed)
 
     def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
         run, schedule = self.start(prompt), self.artifact.prices.schedule
@@ -304,7 +313,7 @@ class PromptSolver:
             observe(self.monitor, self.artifact, run, samples)
 
     async def _adaptive_result(
-        self, adaptive_run: AdaptiveRun, started: float, limits: dict[str, float | None]
+        self, adaptive_run: AdaptiveRun, started: float, allowed: dict[str, float | None]
     ) -> Result:
         stage, why = adaptive_run.schedule.stages[adaptive_run.stage], adaptive_run.why
         if adaptive_run.schedule != self.artifact.prices.schedule:
@@ -313,7 +322,7 @@ class PromptSolver:
         drifted = self.monitor.drifted
         decision = Decision(pilots=stage.samples, plan=plan, why=why, drifted=drifted)
         return await self._result(
-            adaptive_run.prompt_run, adaptive_run.samples, decision, started, limits
+            adaptive_run.prompt_run, adaptive_run.samples, decision, started, allowed
         )
 
     async def _result(
@@ -322,9 +331,9 @@ class PromptSolver:
         samples: Sequence[Sample],
         decision: Decision,
         started: float,
-        limits: Mapping[str, float | None],
+        allowed: Mapping[str, float | None],
     ) -> Result:
-        result = await result_of(run, samples, decision, limits, started)
+        result = await result_of(run, samples, decision, allowed, started)
         receipt, drift = result.receipt, self.monitor.report()
         self.metrics.answered(receipt)
         self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})
