@@ -66,7 +66,7 @@ async def result_of(
         | {"prompt_tokens": len(run.context.token_ids)}
         | {"flops": None if run.models.sizes is None else run.cost.flops}
         | {"undecided": sorted(run.undecided)}
-        | {"thinking_cap": run.settings.capped(decision.plan.thinking)}
+        | {"thinking_cap": run.settings.thinking_cap(decision.plan.thinking)}
         | {"forced_thoughts": sum(sample.forced for sample in samples)}
         | {"seconds": round(time.perf_counter() - started, 3)}
     )
