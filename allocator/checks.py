@@ -7,7 +7,7 @@ from allocator.errors import InputError
 
 
 def finite(value: Any) -> bool:
-    """Whether a value is a number that fits a float; a text is none."""
+    """Whether a value is a number that fits a float; a string is not a number."""
     try:
         return isfinite(value)
     except (TypeError, OverflowError):

@@ -45,7 +45,8 @@ class RequestCoalescer:
     what comes back is the same, and what a request costs is paid once.
 
     Args:
-        send: takes what is asked, the first seed and how many; completions in the seeds' order.
+        send: takes a request, its first seed and the number of seeds; returns the completions in
+            the order of the seeds.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class RequestCoalescer:
         An error reaches all of them; they are given up once all who wait have been cancelled.
 
         Args:
-            request: all that is asked but the seed.
+            request: the request without its seed.
             seed: the seed.
         """
         if not request.settings.temperature:  # vLLM takes no greedy request of several choices

@@ -211,7 +211,7 @@ def _read(read: Callable[[dict[str, Any]], Read], text: str) -> Read:
 
     Raises:
         BusyError: the server gave the request up.
-        ModelError: the reply has not the fields that are read.
+        ModelError: the reply lacks a required field.
     """
     try:
         return read(json.loads(text))
