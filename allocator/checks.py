@@ -1,9 +1,13 @@
 """Numbers that callers give, checked where they come in."""
 
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from allocator.errors import InputError
+
+Probability = Annotated[float, Field(ge=0, le=1)]  # or a share
 
 
 def finite(value: Any) -> bool:
