@@ -139,14 +139,14 @@ class SimulatedEngine:
         ids, rank = request.token_ids, request.token_ids[0] - UNIQUE if self._in_order else 0
         card = self._replicas.place(ids)
         one_step = bool(request.stop)
-        with self._replicas.asked(card, n):
+        with self._replicas.busy(card, n):
             found = await asyncio.gather(
                 *(
                     self._engines.write(card, ids, seed + i, request.max_tokens, one_step, rank)
                     for i in range(n)
                 )
             )
-        self._replicas.answered(card, ids, [completion.token_ids for completion in found])
+        self._replicas.note_cached(card, ids, [completion.token_ids for completion in found])
         return found
 
     def capacity(self, tokens: int) -> int:

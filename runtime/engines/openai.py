@@ -72,7 +72,7 @@ class OpenAIEngine:
         self.context_length = self._servers.context_length
         self.resources = self._servers.resources
         self.max_logprobs = _max_logprobs(self._servers)
-        self._grouping = RequestCoalescer(self._send)
+        self._coalescer = RequestCoalescer(self._send)
 
     async def complete(
         self,
@@ -100,7 +100,7 @@ class OpenAIEngine:
             tuple(token_ids), settings, max_tokens, tuple(stop), tuple(stop_token_ids), logprob,
             constraint, options, thought,
         )  # fmt: skip
-        return await self._grouping.complete(request, seed)
+        return await self._coalescer.complete(request, seed)
 
     async def _send(self, request: EngineRequest, seed: int, n: int) -> list[Completion]:
         """Completions under n seeds, the given one and those after it."""
@@ -146,7 +146,7 @@ class OpenAIEngine:
             if request.constraint is None or refused.status not in MALFORMED:
                 raise
             raise request.constraint.refused(refused.what) from refused
-        self._servers.replicas.answered(place, ids, [c.token_ids for c in found])
+        self._servers.replicas.note_cached(place, ids, [c.token_ids for c in found])
         return found
 
     async def text_logprobs(
