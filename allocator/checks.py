@@ -1,13 +1,17 @@
 """Numbers that callers give, checked where they come in."""
 
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from allocator.errors import InputError
 
+Probability = Annotated[float, Field(ge=0, le=1)]  # or a share
+
 
 def finite(value: Any) -> bool:
-    """Whether a value is a number that fits a float; a text is none."""
+    """Whether a value is a number that fits a float; a string is not a number."""
     try:
         return isfinite(value)
     except (TypeError, OverflowError):

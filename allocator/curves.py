@@ -1,12 +1,13 @@
 """Accuracy and cost of every plan in every bin; budgets are allocated by them."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator.bins import check_shares, weights_of
+from allocator.checks import Probability
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.plan import Plan
@@ -14,8 +15,6 @@ from allocator.plan import Plan
 # Differences in accuracy that are not paid for. Plans and rows differ on few prompts, so that a
 # paired test would find even a tenth of a point, and pay any number of generations for it.
 NEGLIGIBLE = 0.005
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Schema(BaseModel):
@@ -34,7 +33,7 @@ class PlanEstimate(_Schema):
 
     plan: Plan
     generations: int
-    accuracy: Share
+    accuracy: Probability
     tokens: float
 
 
@@ -50,9 +49,9 @@ class BinCurves(_Schema):
     """
 
     pilots: int = Field(ge=0)
-    edges: tuple[Share, ...]
+    edges: tuple[Probability, ...]
     bins: tuple[tuple[PlanEstimate, ...], ...] = Field(min_length=1)
-    shares: tuple[Share, ...] = ()
+    shares: tuple[Probability, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "BinCurves":

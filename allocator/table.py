@@ -1,18 +1,16 @@
 """The calibrated lookup table: (difficulty bin, budget) -> plan, with its measured accuracy."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator import migrate
 from allocator.bins import check_shares, weights_of
-from allocator.checks import finite
+from allocator.checks import Probability, finite
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.plan import Plan
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Schema(BaseModel):
@@ -58,9 +56,9 @@ class Cell(_Schema):
     """
 
     plan: Plan
-    accuracy: Share
-    low: Share
-    high: Share
+    accuracy: Probability
+    low: Probability
+    high: Probability
     generations: float
     tokens: float
     flops: float | None = None
@@ -87,12 +85,12 @@ class BudgetRow(_Schema):
 
     budget: int = Field(ge=1)
     pilots: int = Field(ge=0)
-    edges: tuple[Share, ...]
+    edges: tuple[Probability, ...]
     cells: tuple[Cell, ...] = Field(min_length=1)
     unit: Literal["generations", "tokens"] = "generations"
     pilot_thinking: int | None = Field(default=None, ge=0)
-    shares: tuple[Share, ...] = ()
-    interval: tuple[Share, Share] | None = None
+    shares: tuple[Probability, ...] = ()
+    interval: tuple[Probability, Probability] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "BudgetRow":

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
+from allocator.checks import Probability
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 
@@ -26,8 +27,9 @@ CORRECTED_AT = 4000  # pairs at most on which levels are corrected, evenly space
 LAST = 1 - 1e-6
 DIGITS = 4
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Quantiles = Annotated[tuple[Share, ...], Field(min_length=len(LEVELS), max_length=len(LEVELS))]
+Quantiles = Annotated[
+    tuple[Probability, ...], Field(min_length=len(LEVELS), max_length=len(LEVELS))
+]
 
 
 class DifficultyDistribution(JsonArtifact):
@@ -44,9 +46,9 @@ class DifficultyDistribution(JsonArtifact):
 
     schema_version: Literal[1] = 1
     prompts: int = Field(ge=2)
-    knots: tuple[Share, ...] = Field(min_length=2)
+    knots: tuple[Probability, ...] = Field(min_length=2)
     table: tuple[Quantiles, ...]
-    means: tuple[Share, ...]
+    means: tuple[Probability, ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> "DifficultyDistribution":

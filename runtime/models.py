@@ -39,8 +39,8 @@ class Models:
         verifier: scores its solutions.
         answers: reads and compares answers.
         splitter: finds the ends of steps.
-        hidden: reads the language model's state after a prompt; None where difficulty is
-            not predicted from the prompt alone.
+        hidden: reads the language model's state after a prompt, from which difficulty is predicted
+            before any sample; None where nobody reads it. `load_models` always opens it.
         reviser: makes revisions; None where there is none.
         aggregation: how a solution's step scores become one, where the verifier alone decides.
         scoring: how a solution's score is made.

@@ -23,7 +23,7 @@ from runtime.request import (
 )
 from runtime.reviser import Reviser
 from runtime.solutions.beam import Beam, SampleReader, solution_window, step_window
-from runtime.solutions.draw import Draw, continued, joined
+from runtime.solutions.draw import DrawSettings, continued, joined
 from runtime.solutions.thinker import Thinker
 from runtime.verifiers.base import Context, Verifier, aggregate
 
@@ -88,9 +88,9 @@ class PromptRun:
         """
         beam = await self._independent(("sample", index), thinking)
         self.cost.generations += 1
-        return await self._scored(beam, index)
+        return await self._score_and_emit(beam, index)
 
-    async def think_on(
+    async def continue_thought(
         self, sample: Sample, index: int, thinking: int | None, kept: int | None = None
     ) -> Sample:
         """A sample with its thought continued from its own tokens, and another answer, scored.
@@ -109,7 +109,8 @@ class PromptRun:
         path: SeedPath = ("sample", "on", depth, index)
         beam = await self._independent(path, thinking, prefix, window=window)
         # The forced answer that is dropped hardly counts in the sum.
-        return await self._scored(replace(beam, logprob=sample.logprob + beam.logprob), index)
+        beam = replace(beam, logprob=sample.logprob + beam.logprob)
+        return await self._score_and_emit(beam, index)
 
     async def sample_unscored(self, index: int, thinking: int | None = None) -> Sample:
         """The independent solution number `index`, without a score.
@@ -163,7 +164,7 @@ class PromptRun:
         left = self.max_tokens - len(prefix)
         step_end = (self.settings.sampling.step_end,)
         thinking, window = self.settings.thinking, step_window(self.models, beam)
-        draw = Draw(path, self.max_tokens, thinking, step_end, greedy=greedy, window=window)
+        draw = DrawSettings(path, self.max_tokens, thinking, step_end, greedy=greedy, window=window)
         completion = await self._thinker.solution(draw, prefix)
         steps = (*beam.steps, completion.token_ids)
         # A stop text may begin in one step and end in the next.
@@ -200,18 +201,6 @@ class PromptRun:
             beam = replace(beam, step_scores=scores)
         return self.probability_of(beam)
 
-    async def first_attempt(self, index: int, known: Sample | None = None) -> Sample:
-        """The first attempt of chain number `index`: the independent solution of that number.
-
-        It is scored as an attempt, by the reviser's verifier.
-
-        Args:
-            index: number of the chain.
-            known: the solution, if it has been sampled already.
-        """
-        sample = known or await self.sample(index)
-        return await self.as_attempt(sample, index)
-
     async def as_attempt(self, sample: Sample, chain: int) -> Sample:
         """A solution as the first attempt of a chain, scored by the reviser's verifier."""
         verifier = self._reviser().verifier
@@ -233,7 +222,8 @@ class PromptRun:
         )
         scoring = alone(self.models.aggregation)
         self.cost.generations += 1
-        attempt = await self._finished(self._beam(completion), context, reviser.verifier, scoring)
+        beam = self._beam(completion)
+        attempt = await self._score_solution(beam, context, reviser.verifier, scoring)
         self.emit(solution_event(attempt, chain=chain or 0, attempt=len(attempts)))
         return replace(attempt, chain=chain)
 
@@ -283,15 +273,16 @@ class PromptRun:
         window: ConfidenceWindow | None = None,
     ) -> Beam:
         """An independent solution that continues a prefix, with the prefix's window."""
-        cap, read = self.settings.capped(thinking), window or solution_window(self.models, logprob)
-        draw = Draw(path, self.max_tokens, cap, logprob=logprob, window=read)
+        cap = self.settings.thinking_cap(thinking)
+        read = window or solution_window(self.models, logprob)
+        draw = DrawSettings(path, self.max_tokens, cap, logprob=logprob, window=read)
         completion = await self._thinker.solution(draw, prefix)
         return self._beam(continued(prefix, completion), read)
 
-    async def _scored(self, beam: Beam, index: int) -> Sample:
-        """The independent solution number `index`."""
+    async def _score_and_emit(self, beam: Beam, index: int) -> Sample:
+        """The independent solution number `index`, scored, and its event emitted."""
         own = (self.context, self.models.verifier, self.models.scoring)
-        solution = await self._finished(beam, *own)
+        solution = await self._score_solution(beam, *own)
         self.emit(solution_event(solution, number=index))
         return solution
 
@@ -300,7 +291,7 @@ class PromptRun:
         steps = self._thinker.steps(completion.token_ids, self.models.splitter)
         return Beam.whole(completion, steps, window)
 
-    async def _finished(
+    async def _score_solution(
         self, beam: Beam, context: Context, verifier: Verifier, scoring: Scoring
     ) -> Sample:
         """A whole solution, scored."""

@@ -141,7 +141,7 @@ class RequestSettings:
         """What each solution is held to; None for free text."""
         return self.form.constraint
 
-    def capped(self, thinking: int | None) -> int | None:
+    def thinking_cap(self, thinking: int | None) -> int | None:
         """Tokens that a solution may think where its plan allows `thinking`."""
         return smallest_cap(self.thinking, thinking)
 

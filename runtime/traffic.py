@@ -139,7 +139,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     """The lines of one file; one that a killed server has not ended is left out.
 
     Raises:
-        InputError: a line that is none.
+        InputError: a damaged line.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):

@@ -18,7 +18,7 @@ from benchmarks.simulator.solutions import (
 from benchmarks.simulator.times import EngineShape
 from runtime.answers import PatternAnswers
 from runtime.engines.base import Completion, SamplingSettings
-from runtime.engines.coalescer import CompletionRequest, RequestCoalescer
+from runtime.engines.coalescer import EngineRequest, RequestCoalescer
 from runtime.engines.replicas import Replicas
 from runtime.engines.steps import StepSplitter
 from runtime.models import Models
@@ -127,7 +127,7 @@ class SimulatedEngine:
         logprob: bool = True,
     ) -> Completion:
         """See `runtime.engines.base.Engine.complete`."""
-        request = CompletionRequest(
+        request = EngineRequest(
             tuple(token_ids), settings, max_tokens, tuple(stop), tuple(stop_token_ids), logprob
         )
         if len(self._engines.policies) == 1:  # in this process: every draw is a request
@@ -135,18 +135,18 @@ class SimulatedEngine:
             return completion
         return await self._coalescer.complete(request, seed)
 
-    async def _send(self, request: CompletionRequest, seed: int, n: int) -> list[Completion]:
+    async def _send(self, request: EngineRequest, seed: int, n: int) -> list[Completion]:
         ids, rank = request.token_ids, request.token_ids[0] - UNIQUE if self._in_order else 0
         card = self._replicas.place(ids)
         one_step = bool(request.stop)
-        with self._replicas.asked(card, n):
+        with self._replicas.busy(card, n):
             found = await asyncio.gather(
                 *(
                     self._engines.write(card, ids, seed + i, request.max_tokens, one_step, rank)
                     for i in range(n)
                 )
             )
-        self._replicas.answered(card, ids, [completion.token_ids for completion in found])
+        self._replicas.note_cached(card, ids, [completion.token_ids for completion in found])
         return found
 
     def capacity(self, tokens: int) -> int:

@@ -125,7 +125,7 @@ async def _cached(solver: Solver, graded: Graded, cap: int) -> float:
         if not sample.forced:
             continue
         known = run.cost.cached_tokens
-        await run.think_on(sample, 0, 2 * cap)
+        await run.continue_thought(sample, 0, 2 * cap)
         # Two requests: the longer thought, and the answer after it.
         cached += run.cost.cached_tokens - known
         before += 2 * (len(run.context.token_ids) + cap) + cap

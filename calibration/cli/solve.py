@@ -41,8 +41,8 @@ from runtime.engines.loading import engine_kind
 from runtime.frontend.reasoning import check_thinks
 from runtime.models import open_models
 from runtime.result import Decision, Failure, Result, Spend
-from runtime.solving.limits import check_spend
 from runtime.solving.solve import Solver
+from runtime.solving.spend_checks import check_spend
 
 BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt")]
 

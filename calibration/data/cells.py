@@ -24,8 +24,13 @@ def is_blank(value: object) -> bool:
 
 
 def as_text(value: object) -> str:
-    """A text, a number as text (whole numbers without a fraction, so that 5.0 is ``5``), or a truth
-    value or an object as JSON."""
+    """A text, a number as text, or a truth value or an object as JSON.
+
+    Whole numbers have no fraction: 5.0 is ``5``.
+
+    Raises:
+        ValueError: it is none of these.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, dict | bool):
@@ -41,12 +46,20 @@ def as_text(value: object) -> str:
 
 
 def as_answer(value: object) -> str | None:
-    """A text as `as_text` has it; None where the cell is blank."""
+    """A text as `as_text` has it; None where the cell is blank.
+
+    Raises:
+        ValueError: as `as_text`.
+    """
     return None if is_blank(value) else as_text(value)
 
 
 def as_truth(value: object) -> bool:
-    """True or false, 1 or 0, or one of the usual words for them in either case."""
+    """True or false, 1 or 0, or one of the usual words for them in either case.
+
+    Raises:
+        ValueError: it is none of these.
+    """
     if isinstance(value, str):
         truth = TRUTH.get(value.strip().lower())
     elif isinstance(value, int | float | Decimal) and value in (0, 1):
@@ -59,7 +72,11 @@ def as_truth(value: object) -> bool:
 
 
 def as_number(value: object) -> float:
-    """A finite number, which may be written as text."""
+    """A finite number, which may be written as text.
+
+    Raises:
+        ValueError: it is not a finite number.
+    """
     try:
         if isinstance(value, int | float | Decimal | str) and "_" not in str(value):
             number = float(value)
@@ -71,7 +88,11 @@ def as_number(value: object) -> float:
 
 
 def as_tokens(value: object) -> float:
-    """A number of sampled tokens. 0 is valid: an empty reply, its end token not counted."""
+    """A number of sampled tokens. 0 is valid: an empty reply, its end token not counted.
+
+    Raises:
+        ValueError: it is not a finite number, or it is negative.
+    """
     number = as_number(value)
     if number < 0:
         raise ValueError("must not be negative")
@@ -79,7 +100,11 @@ def as_tokens(value: object) -> float:
 
 
 def as_logprob(value: object) -> float:
-    """A log-probability."""
+    """A log-probability.
+
+    Raises:
+        ValueError: it is not a finite number, or it is positive.
+    """
     number = as_number(value)
     if number > 0:
         raise ValueError("must not be positive: it is the logarithm of a probability")
@@ -87,7 +112,11 @@ def as_logprob(value: object) -> float:
 
 
 def as_scores(value: object) -> list[float]:
-    """The scores of a solution's steps; of a solution scored as a whole, one."""
+    """The scores of a solution's steps; of a solution scored as a whole, one.
+
+    Raises:
+        ValueError: there are none, or one is not a finite number.
+    """
     scores = value if isinstance(value, list) else [value]
     if not scores:
         raise ValueError("must hold the score of at least one step")

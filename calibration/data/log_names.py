@@ -125,7 +125,7 @@ def _name(cell: object) -> str:
 
 
 def _tidy(cell: object) -> str:
-    """A cell without differences that are none: of white space, or of the order of keys."""
+    """A cell as text, with white space, the order of keys and whole numbers normalised."""
     if isinstance(cell, list):  # the messages of a chat
         return repr([_tidy(each) for each in cell])
     if isinstance(cell, dict):

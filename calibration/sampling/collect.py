@@ -190,7 +190,7 @@ async def capped(run: PromptRun, samples: Sequence[Sample], cap: int) -> list[Sa
     async def one(index: int, sample: Sample) -> Sample:
         if (sample.thinking or 0) <= cap:
             return sample
-        return await run.think_on(sample, index, cap, kept=cap)
+        return await run.continue_thought(sample, index, cap, kept=cap)
 
     return await together(one(index, sample) for index, sample in enumerate(samples))
 

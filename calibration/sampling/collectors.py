@@ -93,7 +93,7 @@ class LocalCollector:
 
     async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
         """See `Collector`."""
-        return await time_plans(self._models, self._settings, prompts, plans, seed=0)
+        return await time_plans(self._models, self._settings, prompts, plans)
 
     async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
         """See `Collector`."""

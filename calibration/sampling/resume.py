@@ -186,7 +186,11 @@ class SampleStore:
                 self.flush()
 
     def flush(self) -> None:
-        """Write the records that are not on disk yet."""
+        """Write the records that are not on disk yet.
+
+        Raises:
+            InputError: they cannot be written.
+        """
         if not self._waiting:
             return
         path = self.folder / f"part-{len(self._parts):06d}.parquet"

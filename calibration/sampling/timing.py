@@ -13,6 +13,7 @@ from runtime.strategies import STRATEGIES
 
 PROMPTS = 5
 PERCENTILE = 90
+SEED = 0  # of the draw of prompts, and of all sampling
 
 
 async def time_plans(
@@ -20,7 +21,6 @@ async def time_plans(
     settings: RequestSettings,
     prompts: Sequence[str],
     plans: Sequence[Plan],
-    seed: int,
 ) -> dict[Plan, float]:
     """Seconds of each plan from prompt to answer: a percentile over a few prompts, one at a time.
 
@@ -29,14 +29,13 @@ async def time_plans(
         settings: how solutions are sampled.
         prompts: a few of them, drawn at random, are timed: the first in a file may be the easiest.
         plans: plans to time; the selection of answers makes no difference.
-        seed: seed of the draw, and of all sampling.
     """
-    drawn = np.random.default_rng(seed).permutation(len(prompts))[:PROMPTS]
+    drawn = np.random.default_rng(SEED).permutation(len(prompts))[:PROMPTS]
     found = {}
     for plan in dict.fromkeys(plan.sampled for plan in plans):
         taken = []
         for place in drawn:
-            run = PromptRun(models, settings, prompts[place], seed)
+            run = PromptRun(models, settings, prompts[place], SEED)
             started = time.perf_counter()
             await STRATEGIES[plan.strategy](run, plan, ())
             taken.append(time.perf_counter() - started)

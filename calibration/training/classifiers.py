@@ -103,6 +103,9 @@ def add_layers(
 
     The outputs of the added layers start at zero. A small model completes its prediction of the
     next token only in its last layer; added layers can compare it with the actual token.
+
+    Raises:
+        InputError: the language model has no Llama-like layers to add.
     """
     from transformers import (
         AutoConfig,

@@ -57,7 +57,7 @@ class CallParser:
         """A call, as models write it.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not a call.
         """
         if not isinstance(value, dict) or value.get("name") not in self._calls.tools:
             raise ValueError("not a call of one of the tools")

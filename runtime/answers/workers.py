@@ -107,6 +107,11 @@ class _Worker:
             raise
 
     def call(self, seconds: float, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """What the function returns in the process.
+
+        Raises:
+            OverdueError: it took too long, or the process died.
+        """
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         try:

@@ -42,7 +42,7 @@ class HubName:
 
     @classmethod
     def parse(cls, text: str) -> "HubName | None":
-        """The name that a text is; None if it is none."""
+        """Parse ``OWNER/NAME[@REVISION]``; None if the text has another form."""
         found = NAME.fullmatch(text)
         return None if found is None else cls(found["repository"], found["revision"])
 

@@ -13,7 +13,7 @@ from runtime.dropin.vllm_errors import vllm_errors
 from runtime.dropin.vllm_params import params_for, refuse, vllm_options
 from runtime.dropin.vllm_prompts import prompts_of
 from runtime.engines.engine_args import NOT_CALIBRATED, EngineArgs, given_args
-from runtime.frontend.budget import Limits, default_budget, spend_for
+from runtime.frontend.budget import RequestedBudget, default_budget
 from runtime.request import Event
 from runtime.result import Result
 from runtime.verifiers.loading import VerifierEngine
@@ -159,22 +159,21 @@ class AsyncComputeOptimalLLM:
             if len(encoded) != 1:
                 raise InputError("prompt", prompt, "must be one prompt")
             (params,) = params_for(sampling_params, 1, priority)
-            spend, share, notes = spend_for(
-                self.budget,
-                params.n,
-                Limits(
-                    budget=budget,
-                    deadline=deadline,
-                    budget_tokens=budget_tokens,
-                    average_tokens=average_tokens,
-                ),
+            requested = RequestedBudget(
+                budget=budget,
+                deadline=deadline,
+                budget_tokens=budget_tokens,
+                average_tokens=average_tokens,
             )
+            resolved = requested.resolve(self.budget, params.n)
             calibrated = self.artifact.settings.sampling
-            options = vllm_options(params, calibrated, models, share, notes=notes)
+            options = vllm_options(
+                params, calibrated, models, resolved.per_prompt, notes=resolved.notes
+            )
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         on_event = events.put_nowait if params.shows_progress else None
         request = options.request.request(encoded[0], on_event)
-        task = asyncio.create_task(self._solver.solve_within(request, spend))
+        task = asyncio.create_task(self._solver.solve_within(request, resolved.spend))
         task.add_done_callback(lambda _: events.put_nowait(None))
         with self._abortable(request_id, task):
             try:

@@ -19,7 +19,7 @@ from runtime.dropin.vllm_prompts import conversations_of, prompts_of, read_templ
 from runtime.engines.engine_args import NOT_CALIBRATED, EngineArgs, given_args
 from runtime.engines.vllm import VLLMCompletions
 from runtime.frontend.answer_form import FREE_TEXT, AnswerForm, CallVote
-from runtime.frontend.budget import Limits, default_budget, spend_for
+from runtime.frontend.budget import RequestedBudget, default_budget
 from runtime.frontend.conversation import template_notes, template_variables
 from runtime.frontend.prompt_request import EncodedPrompt
 from runtime.frontend.reasoning import template_thinking
@@ -175,8 +175,8 @@ class ComputeOptimalLLM:
             mm_processor_kwargs=mm_processor_kwargs,
         )
         encoded = prompts_of(prompts, self.get_tokenizer())
-        limits = Limits(budget, total_budget, deadline, budget_tokens, average_tokens)
-        return self._answer(encoded, sampling_params, use_tqdm, limits, priority)
+        requested = RequestedBudget(budget, total_budget, deadline, budget_tokens, average_tokens)
+        return self._answer(encoded, sampling_params, use_tqdm, requested, priority)
 
     @vllm_errors()
     def chat(
@@ -237,10 +237,10 @@ class ComputeOptimalLLM:
         variables, thinking = template_thinking(used, given, self._thread.solver.models.thinks)
         shown = variables | shown
         encoded = conversations_of(messages, tokenizer, template, add_generation_prompt, shown)
-        limits = Limits(budget, total_budget, deadline, budget_tokens, average_tokens)
+        requested = RequestedBudget(budget, total_budget, deadline, budget_tokens, average_tokens)
         notes = template_notes(variables)
         return self._answer(
-            encoded, sampling_params, use_tqdm, limits, priority, thinking, notes, form
+            encoded, sampling_params, use_tqdm, requested, priority, thinking, notes, form
         )
 
     def _answer(
@@ -248,7 +248,7 @@ class ComputeOptimalLLM:
         prompts: Sequence[EncodedPrompt],
         sampling_params: Any,
         use_tqdm: bool | Callable[..., Any],
-        limits: Limits,
+        requested: RequestedBudget,
         priority: int | Sequence[int] | None,
         thinking: int | None = None,
         notes: Sequence[str] = (),
@@ -260,15 +260,23 @@ class ComputeOptimalLLM:
         if not prompts:
             return []
         solutions = max(each.n for each in params)
-        spend, share, raised = spend_for(self.budget, solutions, limits, len(prompts))
+        resolved = requested.resolve(self.budget, solutions, len(prompts))
         models, calibrated = self._thread.solver.models, self.artifact.settings.sampling
         options = [
-            vllm_options(each, calibrated, models, share, thinking, (*notes, *raised), form)
+            vllm_options(
+                each,
+                calibrated,
+                models,
+                resolved.per_prompt,
+                thinking,
+                (*notes, *resolved.notes),
+                form,
+            )
             for each in params
         ]
         requests = [o.request.request(prompt) for o, prompt in zip(options, prompts, strict=True)]
         with progress(use_tqdm, len(prompts)) as done:
-            results = self._thread.solve_all(requests, spend, done)
+            results = self._thread.solve_all(requests, resolved.spend, done)
         request_ids = [next(self._request_ids) for _ in prompts]
         return all_answered(request_ids, prompts, options, results, models.engine.tokenizer)
 

@@ -17,7 +17,7 @@ from runtime.artifact import Artifact
 from runtime.dropin.background import SolverThread
 from runtime.dropin.loading import open_solver
 from runtime.dropin.unanswered import UnansweredError
-from runtime.frontend.budget import Limits, default_budget, spend_for
+from runtime.frontend.budget import RequestedBudget, default_budget
 from runtime.frontend.prompt_request import RequestOptions, request_options, token_prompt
 from runtime.frontend.sampling_overrides import SamplingOverrides, counted
 from runtime.result import Failure, Receipt, Result
@@ -153,16 +153,11 @@ class ComputeOptimalModel:
             token_prompt(self.tokenizer, ids, field)
             for ids in self._prompts(field, batch, attention_mask, pad)
         ]
-        spend, share, raised = spend_for(
-            self.budget,
-            count,
-            Limits(budget, total_budget, deadline),
-            len(prompts),
-            field="num_return_sequences",
-        )
-        options = self._options(honoured, share, raised)
+        requested = RequestedBudget(budget, total_budget, deadline)
+        resolved = requested.resolve(self.budget, count, len(prompts), field="num_return_sequences")
+        options = self._options(honoured, resolved.per_prompt, resolved.notes)
         requests = [options.request(prompt) for prompt in prompts]
-        results = self._thread.solve_all(requests, spend)
+        results = self._thread.solve_all(requests, resolved.spend)
         answered = [result for result in results if isinstance(result, Result)]
         if len(answered) < len(results):
             raise _unanswered(batch, results, options, pad)

@@ -30,7 +30,8 @@ class MicroBatcher(Generic[Item, Result]):
 
     Args:
         run: takes a list of items, returns as many results. Runs in one thread. Where it fails with
-            an error of no kind of ours, it is run again on each half of what has no result yet.
+            an error other than InputError or ModelError, it is run again on each half of the items
+            without a result.
         max_items: the largest batch.
     """
 

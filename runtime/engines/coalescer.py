@@ -16,7 +16,7 @@ MAX_CHOICES = 16
 
 
 @dataclass(frozen=True)
-class CompletionRequest:
+class EngineRequest:
     """A completion request without its seed; see `runtime.engines.base.Engine.complete`."""
 
     token_ids: tuple[int, ...]
@@ -45,23 +45,24 @@ class RequestCoalescer:
     what comes back is the same, and what a request costs is paid once.
 
     Args:
-        send: takes what is asked, the first seed and how many; completions in the seeds' order.
+        send: takes a request, its first seed and the number of seeds; returns the completions in
+            the order of the seeds.
     """
 
     def __init__(
-        self, send: Callable[[CompletionRequest, int, int], Awaitable[Sequence[Completion]]]
+        self, send: Callable[[EngineRequest, int, int], Awaitable[Sequence[Completion]]]
     ) -> None:
         self._send = send
-        self._waiting: dict[CompletionRequest, list[_Call]] = {}
+        self._waiting: dict[EngineRequest, list[_Call]] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def complete(self, request: CompletionRequest, seed: int) -> Completion:
+    async def complete(self, request: EngineRequest, seed: int) -> Completion:
         """The completion of one call, when all calls of its request are done.
 
         An error reaches all of them; they are given up once all who wait have been cancelled.
 
         Args:
-            request: all that is asked but the seed.
+            request: the request without its seed.
             seed: the seed.
         """
         if not request.settings.temperature:  # vLLM takes no greedy request of several choices
@@ -84,7 +85,7 @@ class RequestCoalescer:
                 for call in group:
                     call.future.add_done_callback(partial(_give_up, task, group))
 
-    async def _answer(self, request: CompletionRequest, group: Sequence[_Call]) -> None:
+    async def _answer(self, request: EngineRequest, group: Sequence[_Call]) -> None:
         try:
             completions = await self._send(request, group[0].seed, len(group))
             answered = list(zip(group, completions, strict=True))

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 from allocator.errors import ModelError
 from predictors.token_logprobs import PlaceLogprobs, TokenLogprob
 from runtime.engines.base import GIVEN_UP, LARGEST, Completion, SamplingSettings
-from runtime.engines.coalescer import CompletionRequest, RequestCoalescer
+from runtime.engines.coalescer import EngineRequest, RequestCoalescer
 from runtime.engines.constraint import Constraint
 from runtime.engines.servers import BusyError, RefusedError, Servers
 from runtime.engines.token_options import PLAIN, TokenOptions
@@ -72,7 +72,7 @@ class OpenAIEngine:
         self.context_length = self._servers.context_length
         self.resources = self._servers.resources
         self.max_logprobs = _max_logprobs(self._servers)
-        self._grouping = RequestCoalescer(self._send)
+        self._coalescer = RequestCoalescer(self._send)
 
     async def complete(
         self,
@@ -96,13 +96,13 @@ class OpenAIEngine:
         Raises:
             ConstraintError: the server refuses the constraint, which it alone checks.
         """
-        request = CompletionRequest(
+        request = EngineRequest(
             tuple(token_ids), settings, max_tokens, tuple(stop), tuple(stop_token_ids), logprob,
             constraint, options, thought,
         )  # fmt: skip
-        return await self._grouping.complete(request, seed)
+        return await self._coalescer.complete(request, seed)
 
-    async def _send(self, request: CompletionRequest, seed: int, n: int) -> list[Completion]:
+    async def _send(self, request: EngineRequest, seed: int, n: int) -> list[Completion]:
         """Completions under n seeds, the given one and those after it."""
         options, likeliest = request.options, request.options.logprobs
         if likeliest is None and request.logprob:
@@ -146,7 +146,7 @@ class OpenAIEngine:
             if request.constraint is None or refused.status not in MALFORMED:
                 raise
             raise request.constraint.refused(refused.what) from refused
-        self._servers.replicas.answered(place, ids, [c.token_ids for c in found])
+        self._servers.replicas.note_cached(place, ids, [c.token_ids for c in found])
         return found
 
     async def text_logprobs(
@@ -211,7 +211,7 @@ def _read(read: Callable[[dict[str, Any]], Read], text: str) -> Read:
 
     Raises:
         BusyError: the server gave the request up.
-        ModelError: the reply has not the fields that are read.
+        ModelError: the reply lacks a required field.
     """
     try:
         return read(json.loads(text))
@@ -223,7 +223,7 @@ def _read(read: Callable[[dict[str, Any]], Read], text: str) -> Read:
 
 
 def _completions(
-    request: CompletionRequest, n: int, texts: Sequence[str], reply: dict[str, Any]
+    request: EngineRequest, n: int, texts: Sequence[str], reply: dict[str, Any]
 ) -> list[Completion]:
     """A server's n completions, in the order of their seeds."""
     choices = {choice["index"]: choice for choice in reply["choices"]}
@@ -235,7 +235,7 @@ def _completions(
 
 
 def _completion(
-    choice: dict[str, Any], cached_tokens: int, request: CompletionRequest, texts: Sequence[str]
+    choice: dict[str, Any], cached_tokens: int, request: EngineRequest, texts: Sequence[str]
 ) -> Completion:
     reason, repeating = choice.get("stop_reason"), choice["finish_reason"] == "repetition"
     # For a loop vLLM names a reason of its own, which is none of the stop texts.

@@ -8,7 +8,7 @@ from runtime.engines.tokenizer import text_key
 
 # Texts whose server is remembered; what a search grows is asked for again within seconds.
 REMEMBERED = 100_000
-# Looks in a row that a server must have failed to be taken for dead.
+# Health checks in a row that a server must have failed to be taken for dead.
 FAILURES = 3
 
 
@@ -22,21 +22,21 @@ class Replicas:
 
     Args:
         urls: where they are.
-        away: those of them that do not answer.
+        unreachable: those of them that do not answer.
     """
 
-    def __init__(self, urls: Sequence[str], away: Collection[str] = ()) -> None:
+    def __init__(self, urls: Sequence[str], unreachable: Collection[str] = ()) -> None:
         self._urls = list(urls)
         self._requests = [0] * len(self._urls)
-        self._failures = [FAILURES if url in away else 0 for url in self._urls]
-        self._homes: OrderedDict[bytes, int] = OrderedDict()
+        self._failures = [FAILURES if url in unreachable else 0 for url in self._urls]
+        self._known_places: OrderedDict[bytes, int] = OrderedDict()
 
     def place(self, token_ids: Sequence[int]) -> int:
         """Number of the server for a text."""
         key, among = text_key(token_ids), self.in_use
-        known = self._homes.get(key)
+        known = self._known_places.get(key)
         if known in among:
-            self._homes.move_to_end(key)
+            self._known_places.move_to_end(key)
             return known
         first, further = int.from_bytes(key[:8]) % len(among), int.from_bytes(key[8:])
         second = (first + 1 + further % max(1, len(among) - 1)) % len(among)
@@ -65,12 +65,12 @@ class Replicas:
         """Whether any server answers."""
         return any(self.answers(place) for place in range(len(self._urls)))
 
-    def looked_at(self, place: int, answers: bool) -> None:
-        """Note whether a server has answered just now."""
+    def note_probe(self, place: int, answers: bool) -> None:
+        """Note whether a server has answered a health check."""
         self._failures[place] = 0 if answers else self._failures[place] + 1
 
     def answers(self, place: int) -> bool:
-        """Whether a server answers, as of the last looks at it."""
+        """Whether a server answers, as of its last health checks."""
         return self._failures[place] < FAILURES
 
     def __len__(self) -> int:
@@ -81,7 +81,7 @@ class Replicas:
         return self._urls[place]
 
     @contextmanager
-    def asked(self, place: int, choices: int) -> Iterator[None]:
+    def busy(self, place: int, choices: int) -> Iterator[None]:
         """A server is busy with a request of some choices for as long as the block lasts."""
         self._requests[place] += choices
         try:
@@ -89,16 +89,16 @@ class Replicas:
         finally:
             self._requests[place] -= choices
 
-    def answered(
+    def note_cached(
         self, place: int, token_ids: Sequence[int], completions: Sequence[Sequence[int]]
     ) -> None:
-        """A server has a text in its cache now, and what it wrote after it."""
+        """Note that a server has a text in its cache, and its completions of that text."""
         self._remember(text_key(token_ids), place)
         for completion in completions:
             self._remember(text_key([*token_ids, *completion]), place)
 
     def _remember(self, key: bytes, place: int) -> None:
-        self._homes[key] = place
-        self._homes.move_to_end(key)
-        while len(self._homes) > REMEMBERED:
-            self._homes.popitem(last=False)
+        self._known_places[key] = place
+        self._known_places.move_to_end(key)
+        while len(self._known_places) > REMEMBERED:
+            self._known_places.popitem(last=False)

@@ -1,4 +1,4 @@
-"""A model behind one or more servers: found by its name, asked with retries, looked at, closed.
+"""A model behind one or more servers: found by its name, called with retries, checked, closed.
 
 Requests of one text go to the same replica, whose prefix cache knows it
 (`runtime.engines.replicas`); busy and failing ones give way to the next.
@@ -25,7 +25,7 @@ FIRST_WAIT = 0.25  # seconds before the second try; each further one waits twice
 LONGEST_WAIT = 10.0
 BUSY = (429, 500, 502, 503, 504)
 CONNECTIONS = 1024
-LOOK_SECONDS, LOOK_TIMEOUT = 5.0, 5.0  # between looks at the servers, and for each
+PROBE_SECONDS, PROBE_TIMEOUT = 5.0, 5.0  # between health checks of the servers, and for each
 OPENING_TIMEOUT = 60.0  # seconds; the first request warms a server up
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)  # raised by `_read_cards`
 
@@ -74,14 +74,14 @@ class Servers:
                 "vllm serve with it, or with --served-model-name",
             )
         self._answering, self._served = [url for url, _ in found], names[0]
-        away = [url for url in roots if url not in cards]
-        self.replicas = Replicas([*self._answering, *away], away)
+        unreachable = [url for url in roots if url not in cards]
+        self.replicas = Replicas([*self._answering, *unreachable], unreachable)
         self.context_length = min(int(card["max_model_len"]) for _, card in found)
         rooms = [self._kv_tokens(url) for url in self._answering]
         self.kv_tokens = min((room for room in rooms if room is not None), default=None)
         self.resources = f"servers at {', '.join(self._answering)}"
         self._opened: aiohttp.ClientSession | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._waiting: list[set[asyncio.Timeout]] = [set() for _ in range(len(self.replicas))]
         self._closed = False
 
@@ -91,17 +91,17 @@ class Servers:
         Raises:
             InputError: none does.
         """
-        found, away = {}, {}
+        found, unreachable = {}, {}
         for url in urls:
             try:
                 reply = httpx.get(f"{url}/v1/models", headers=self._headers, timeout=10)
                 reply.raise_for_status()
                 found[url] = _read_cards(reply.content)
             except (httpx.HTTPError, *UNREADABLE) as error:
-                away[url] = f"no OpenAI-compatible server answers there ({error})"
+                unreachable[url] = f"no OpenAI-compatible server answers there ({error})"
         if not found:
-            raise InputError(self._field, ",".join(urls), "; ".join(away.values()))
-        for url, why in away.items():
+            raise InputError(self._field, ",".join(urls), "; ".join(unreachable.values()))
+        for url, why in unreachable.items():
             LOGGER.warning("%s: %s: %s; the others go on without it", self._field, url, why)
         return found
 
@@ -172,7 +172,7 @@ class Servers:
             choices: requests that it counts as.
 
         Returns:
-            The number of the server, for `Replicas.answered`, and what was read of its reply.
+            The number of the server, for `Replicas.note_cached`, and what was read of its reply.
 
         Raises:
             RefusedError: the request is refused, or has broken two servers.
@@ -187,7 +187,7 @@ class Servers:
             self._watch()
             url = self.replicas.url(place)
             try:
-                with self.replicas.asked(place, choices):
+                with self.replicas.busy(place, choices):
                     return place, read(await self._ask(place, f"{url}/{path}", body))
             except BusyError as busy:
                 tries, wait = tries + 1, busy.wait or wait
@@ -201,7 +201,7 @@ class Servers:
     def _given_up(self, url: str, busy: "BusyError", broken: Collection[int]) -> ModelError:
         """The error of a request that is not tried again, after what the last server said."""
         LOGGER.warning("%s: %r", url, busy.__cause__ or busy)
-        if len(broken) > 1 and self.replicas.alive:  # else the servers are away
+        if len(broken) > 1 and self.replicas.alive:  # else the servers are unreachable
             return RefusedError(self._field, f"two servers failed on it; the last: {busy}", 500)
         return ModelError(self._field, f"no answer in {TRIES} tries; the last: {busy}")
 
@@ -235,43 +235,43 @@ class Servers:
 
     @property
     def alive(self) -> bool:
-        """Whether any of the servers answers, as of the last look at them.
+        """Whether any of the servers answers, as of the last health checks.
 
-        Whoever asks has them looked at in the background, once every few seconds at most.
+        Reading it starts health checks in the background, once every few seconds at most.
         """
         self._watch()
         return self.replicas.alive
 
     def _watch(self) -> None:
-        """Have the servers looked at in the background: once, and while they have requests."""
-        if not self._closed and (self._looking is None or self._looking.done()):
-            self._looking = asyncio.get_running_loop().create_task(self._look())
+        """Check the servers' health in the background: once, and while they have requests."""
+        if not self._closed and (self._probing is None or self._probing.done()):
+            self._probing = asyncio.get_running_loop().create_task(self._probe_all())
 
-    async def _look(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=LOOK_TIMEOUT)
+    async def _probe_all(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT)
         # Connections of its own: requests may hold, and wait for, all of the others.
         async with aiohttp.ClientSession(
             headers=self._headers, timeout=timeout, trust_env=True
         ) as client:
             while True:
                 places = range(len(self.replicas))
-                await asyncio.gather(*(self._look_at(client, place) for place in places))
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.gather(*(self._probe(client, place) for place in places))
+                await asyncio.sleep(PROBE_SECONDS)
                 if not self.replicas.requests:
                     return
 
-    async def _look_at(self, client: aiohttp.ClientSession, place: int) -> None:
+    async def _probe(self, client: aiohttp.ClientSession, place: int) -> None:
         try:
-            answers = await self._is_well(client, place)
+            answers = await self._is_healthy(client, place)
         except (aiohttp.ClientError, TimeoutError):
             answers = False
-        self.replicas.looked_at(place, answers)
+        self.replicas.note_probe(place, answers)
         if not self.replicas.answers(place):
             while self._waiting[place]:
                 self._waiting[place].pop().reschedule(0)  # a time in the past: at once
 
-    async def _is_well(self, client: aiohttp.ClientSession, place: int) -> bool:
-        """Whether a server is healthy and, if it was away, serves the model."""
+    async def _is_healthy(self, client: aiohttp.ClientSession, place: int) -> bool:
+        """Whether a server is healthy and, if it was unreachable, serves the model."""
         url = self.replicas.url(place)
         async with client.get(f"{url}/health") as reply:
             if reply.status >= 500:
@@ -307,8 +307,8 @@ class Servers:
     def close(self) -> None:
         """Close the connections."""
         self._closed = True
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._probing is not None:
+            self._probing.cancel()
         if self._opened is not None and not self._opened.closed:
             self._closing = asyncio.ensure_future(self._opened.close())
 

@@ -24,8 +24,24 @@ def default_budget(budget: int | None) -> int:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a call says of its budget; None where it says nothing.
+class ResolvedBudget:
+    """What a call may spend.
+
+    Attributes:
+        spend: what each of its prompts may cost, or all of them together.
+        per_prompt: generations per prompt, with a shared total their mean, rounded up; None where
+            tokens are counted.
+        notes: a note if the default budget was raised.
+    """
+
+    spend: Spend
+    per_prompt: int | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RequestedBudget:
+    """The budget that a call requests; None for what it leaves out.
 
     Attributes:
         budget: generations that each prompt may cost.
@@ -41,45 +57,47 @@ class Limits:
     budget_tokens: int | None = None
     average_tokens: float | None = None
 
+    def resolve(
+        self, default: int, solutions: int, prompts: int = 1, field: str = "n"
+    ) -> ResolvedBudget:
+        """What the call may spend.
 
-def spend_for(
-    default: int, solutions: int, limits: Limits, prompts: int = 1, field: str = "n"
-) -> tuple[Spend, int | None, list[str]]:
-    """What a call may spend.
+        Args:
+            default: generations per prompt if the call gives no budget. If it requests more
+                solutions than that, the budget is their number.
+            solutions: the largest number of solutions that it requests for one prompt.
+            prompts: number of its prompts.
+            field: the caller's name for the number of solutions, for error messages.
 
-    Args:
-        default: generations per prompt if the call gives no budget. If it requests more solutions
-            than that, the budget is their number.
-        solutions: the largest number of solutions that it requests for one prompt.
-        limits: what it says of its budget.
-        prompts: number of its prompts.
-        field: the caller's name for the number of solutions, for error messages.
-
-    Returns:
-        What the call may spend; generations per prompt, with a shared total their mean, rounded
-        up, and None where tokens are counted; and a note if the default budget was raised.
-
-    Raises:
-        InputError: several solutions under a shared total or a budget in tokens, or as `Spend`.
-    """
-    budget, total, deadline = limits.budget, limits.total_budget, limits.deadline
-    budget_tokens, average_tokens = limits.budget_tokens, limits.average_tokens
-    if budget_tokens is not None or average_tokens is not None:
-        if solutions > 1:
-            hint = "a budget in tokens allows one solution per prompt; give a budget"
-            raise InputError(field, solutions, hint)
-        if budget_tokens is not None:
-            counted("budget_tokens", budget_tokens)
-        spend = Spend(budget, None, total, deadline, budget_tokens, average_tokens)
-        return spend, None, []
-    if total is not None:
-        if solutions > 1:
-            hint = "a shared total allows one solution per prompt; give a budget"
-            raise InputError(field, solutions, hint)
-        shared = Spend(budget, total_budget=counted("total_budget", total), deadline=deadline)
-        return shared, -(-total // prompts), []
-    each, notes = counted("budget", default if budget is None else budget), []
-    if budget is None and solutions > default:
-        each = solutions
-        notes = [f"the budget was {each}, not {default}, because {each} solutions were requested"]
-    return Spend(budget=each, deadline=deadline), each, notes
+        Raises:
+            InputError: several solutions under a shared total or a budget in tokens, or as `Spend`.
+        """
+        if self.budget_tokens is not None or self.average_tokens is not None:
+            if solutions > 1:
+                hint = "a budget in tokens allows one solution per prompt; give a budget"
+                raise InputError(field, solutions, hint)
+            if self.budget_tokens is not None:
+                counted("budget_tokens", self.budget_tokens)
+            spend = Spend(
+                budget=self.budget,
+                total_budget=self.total_budget,
+                deadline=self.deadline,
+                budget_tokens=self.budget_tokens,
+                average_tokens=self.average_tokens,
+            )
+            return ResolvedBudget(spend, None)
+        if self.total_budget is not None:
+            if solutions > 1:
+                hint = "a shared total allows one solution per prompt; give a budget"
+                raise InputError(field, solutions, hint)
+            total = counted("total_budget", self.total_budget)
+            spend = Spend(self.budget, total_budget=total, deadline=self.deadline)
+            return ResolvedBudget(spend, -(-total // prompts))
+        each = counted("budget", default if self.budget is None else self.budget)
+        notes: tuple[str, ...] = ()
+        if self.budget is None and solutions > default:
+            each = solutions
+            notes = (
+                f"the budget was {each}, not {default}, because {each} solutions were requested",
+            )
+        return ResolvedBudget(Spend(budget=each, deadline=self.deadline), each, notes)

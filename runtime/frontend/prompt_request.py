@@ -91,7 +91,7 @@ def request_options(
         calibrated: sampling settings that the artifact was calibrated with.
         tokenizer: the language model's.
         budget: generations that the prompt may cost; None where its budget is in tokens, under
-            which `spend_for` allows one solution.
+            which `RequestedBudget.resolve` allows one solution.
         overrides: sampling settings in place of calibrated ones.
         solutions: number of solutions to return.
         solutions_field: the caller's name for it, for error messages.

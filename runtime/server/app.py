@@ -106,8 +106,7 @@ def create_app(
     )
     app.router.route_class = _Route
     _add_middleware(app, settings, service, log)
-    # The access log has already checked the key.
-    app.include_router(live_router(service.live_store, lambda _: None))
+    app.include_router(live_router(service.live_store))
     _add_error_handlers(app)
     _add_answers(app, settings, service)
     add_policies(app, settings, service.policies, reloader)

@@ -8,7 +8,6 @@ from runtime.frontend.prompt_request import are_token_ids
 
 MAX_STOPS, MAX_PROMPTS = 16, 1024
 
-FREE_TEXT = "the verifier that chooses among solutions was calibrated on free text"
 WHOLE_OUTPUT = "it counts over a whole output, which a search samples in pieces"
 
 

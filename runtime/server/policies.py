@@ -113,9 +113,9 @@ class Policies:
         """The solver of an artifact, with the models as they are now."""
         scored = replace(models, scoring=policy.artifact.settings.scoring)
         if policy.solver is None:
-            policy.solver = Solver(scored, policy.artifact, self._seed)
-            policy.solver.metrics = self._metrics
-        policy.solver.models = scored
+            policy.solver = Solver(scored, policy.artifact, self._seed, metrics=self._metrics)
+        else:
+            policy.solver.models = scored
         return policy.solver
 
     def answered(self, policy: ServedPolicy, receipt: Receipt) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from allocator.errors import InputError
 from runtime.frontend.answer_form import AnswerForm, CallFormat
-from runtime.frontend.budget import Limits, spend_for
+from runtime.frontend.budget import RequestedBudget
 from runtime.frontend.call_syntax import call_syntax
 from runtime.frontend.conversation import (
     conversation_text,
@@ -70,17 +70,14 @@ def prompt_requests(
         InputError: a value that the solver cannot use.
     """
     ttc = body.ttc
-    spend, share, _ = spend_for(
-        budget,
-        body.choices,
-        Limits(
-            budget=None if ttc.in_tokens else budget,
-            deadline=ttc.deadline,
-            budget_tokens=ttc.budget_tokens,
-            average_tokens=ttc.average_tokens,
-        ),
+    requested = RequestedBudget(
+        budget=None if ttc.in_tokens else budget,
+        deadline=ttc.deadline,
+        budget_tokens=ttc.budget_tokens,
+        average_tokens=ttc.average_tokens,
     )
-    solver.check_spend(spend)
+    resolved = requested.resolve(budget, body.choices)
+    solver.check_spend(resolved.spend)
     tokenizer, thinks = solver.models.engine.tokenizer, solver.models.thinks
     check_thinks(BUDGET, body.thinking_budget, thinks)
     variables: Mapping[str, Any] = {}
@@ -96,7 +93,7 @@ def prompt_requests(
     options = request_options(
         solver.settings.sampling,
         tokenizer,
-        share,
+        resolved.per_prompt,
         _overrides(body),
         solutions=body.choices,
         seed=body.seed,
@@ -120,7 +117,7 @@ def prompt_requests(
     requests = [options.request(_truncated(body, tokenizer, prompt)) for prompt in prompts]
     for request in requests:
         solver.start(request)  # checks that the prompt fits
-    return [PromptRequest(request, spend, notes) for request in requests]
+    return [PromptRequest(request, resolved.spend, notes) for request in requests]
 
 
 def _form(body: ChatRequest | CompletionRequest, tokenizer: Any, tool_parser: str) -> AnswerForm:

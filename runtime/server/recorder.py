@@ -242,30 +242,32 @@ class Recorder:
 
 
 @contextmanager
-def recording(settings: ServeSettings, of: Settings, metrics: Metrics) -> Iterator[Recorder | None]:
+def recording(
+    serve_settings: ServeSettings, settings: Settings, metrics: Metrics
+) -> Iterator[Recorder | None]:
     """The recorder that the settings request, for as long as the block lasts; None for none.
 
     Args:
-        settings: the server's.
-        of: models, answers and sampling; folders are absolute.
+        serve_settings: the server's.
+        settings: models, answers and sampling; folders are absolute.
         metrics: see `Recorder`.
 
     Raises:
         InputError: a folder that cannot be written, that another server records into, that holds
             other files or samples of other models, or a damaged file.
     """
-    if not settings.record:
+    if not serve_settings.record:
         yield None
         return
-    folder = Path(settings.record)
+    folder = Path(serve_settings.record)
     with exclusive(folder / LOCK, folder, "record"):
-        _check_same(folder, of)
-        of.save(folder / SETTINGS)
+        _check_same(folder, settings)
+        settings.save(folder / SETTINGS)
         recorder = Recorder(
             folder,
-            settings.record_share,
-            settings.record_megabytes * 2**20,
-            settings.record_prompts,
+            serve_settings.record_share,
+            serve_settings.record_megabytes * 2**20,
+            serve_settings.record_prompts,
             metrics,
         )
         try:
@@ -274,7 +276,7 @@ def recording(settings: ServeSettings, of: Settings, metrics: Metrics) -> Iterat
             recorder.close()
 
 
-def _check_same(folder: Path, of: Settings) -> None:
+def _check_same(folder: Path, settings: Settings) -> None:
     """Check that what a folder holds was sampled with the same models and settings."""
     path = folder / SETTINGS
     if not path.is_file():
@@ -283,7 +285,7 @@ def _check_same(folder: Path, of: Settings) -> None:
         return
     # The score of a sample can be computed again; and arguments of engines are of the machine.
     ignored = {"scoring", "engine_args", "verifier_args", "reviser_args"}
-    before, now = (each.model_dump(exclude=ignored) for each in (Settings.load(path), of))
+    before, now = (each.model_dump(exclude=ignored) for each in (Settings.load(path), settings))
     for name in now:
         if before[name] != now[name]:
             raise InputError(

@@ -17,7 +17,7 @@ from runtime.server.settings import ServeSettings
 
 # In what the second table is clearly worse than the first, in words: `calibration.report.diff`,
 # which the server must not import, has one.
-Comparison = Callable[[LookupTable, LookupTable], Sequence[str]]
+ClearlyWorse = Callable[[LookupTable, LookupTable], Sequence[str]]
 
 
 class ReloadRequest(Strict):
@@ -52,7 +52,7 @@ class Reloader:
         self,
         settings: ServeSettings,
         policies: Policies,
-        clearly_worse: Comparison,
+        clearly_worse: ClearlyWorse,
         log: ServerLog,
     ) -> None:
         self._settings, self._policies = settings, policies

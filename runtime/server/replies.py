@@ -11,7 +11,7 @@ from runtime.request import Event
 from runtime.result import Result
 from runtime.server.call import Call
 from runtime.server.protocol import ChatRequest
-from runtime.server.token_data import TokenTold, lines
+from runtime.server.token_data import ChoiceTokens, lines
 
 OBJECTS = {
     (True, False): "chat.completion",
@@ -27,30 +27,36 @@ def reply(call: Call) -> dict[str, Any]:
     chat = isinstance(call.body, ChatRequest)
     choices = []
     for number, result in sorted(call.results.items()):
-        told = TokenTold(call, number, result)
+        choice_tokens = ChoiceTokens(call, number, result)
         for index, sample in _chosen(call, number, result):
-            said = _said(call, index, sample)
-            reason = _reason(sample, said)
+            message = _message_fields(call, index, sample)
+            reason = _reason(sample, message)
             if chat:
-                said = {"message": {"role": "assistant", "content": None, "refusal": None} | said}
+                given = {"role": "assistant", "content": None, "refusal": None} | message
+                fields = {"message": given}
             else:
-                said = {"text": told.echo + said["text"]} | told.of_prompt
-            own = {"logprobs": told.logprobs(sample, whole=True)} | told.ids(sample)
-            choices.append(_choice(index, said, reason) | own | {"ttc": _answer_and_score(sample)})
+                text = choice_tokens.echo + message["text"]
+                fields = {"text": text} | choice_tokens.prompt_fields
+            choices.append(
+                _choice(index, fields, reason)
+                | {"logprobs": choice_tokens.logprobs(sample, whole=True)}
+                | choice_tokens.id_fields(sample)
+                | {"ttc": _answer_and_score(sample)}
+            )
     shown = [
         _receipt_and_notes(call, number, result) for number, result in sorted(call.results.items())
     ]
     notes = dict.fromkeys(note for one in shown for note in one["notes"])
     several = {"receipts": [one["receipt"] for one in shown], "notes": list(notes)}
-    of_prompt = TokenTold(call, 0, call.results[0]).of_prompt if chat else {}
+    prompt_fields = ChoiceTokens(call, 0, call.results[0]).prompt_fields if chat else {}
     return (
-        _head(call, streamed=False)
+        _envelope(call, streamed=False)
         | {
             "choices": choices,
             "usage": usage(call),
             "ttc": shown[0] if len(shown) == 1 else several,
         }
-        | of_prompt
+        | prompt_fields
     )
 
 
@@ -61,7 +67,7 @@ def usage(call: Call) -> dict[str, Any]:
     sampled = sum(receipt.sampled_tokens for receipt in receipts)
     # The engine reads a prompt once per generation; clients expect it to count once.
     cached = sum(min(receipt.cached_tokens, receipt.prompt_tokens) for receipt in receipts)
-    found = _counted(prompt, sampled) | {"prompt_tokens_details": {"cached_tokens": cached}}
+    found = _usage_of(prompt, sampled) | {"prompt_tokens_details": {"cached_tokens": cached}}
     if call.thinks:
         thought = sum(receipt.thinking_tokens for receipt in receipts)
         found["completion_tokens_details"] = {"reasoning_tokens": thought}
@@ -83,7 +89,7 @@ class Chunks:
         self._continuous = (
             self._usage and options is not None and bool(options.continuous_usage_stats)
         )
-        self._told = 0  # tokens
+        self._tokens_sent = 0
 
     def opening(self) -> Iterator[dict[str, Any]]:
         """The role of each choice."""
@@ -110,17 +116,19 @@ class Chunks:
         solutions that were not chosen.
         """
         shown = _receipt_and_notes(self._call, number, result)
-        told = TokenTold(self._call, number, result)
+        choice_tokens = ChoiceTokens(self._call, number, result)
         chosen = list(_chosen(self._call, number, result))
         rest = result.receipt.sampled_tokens - sum(sample.tokens for _, sample in chosen)
         for index, sample in chosen:
-            said = _said(self._call, index, sample)
-            start, pieces = 0, list(self._pieces(sample, said, told.echo))
+            message = _message_fields(self._call, index, sample)
+            start, pieces = 0, list(self._pieces(sample, message, choice_tokens.echo))
             for place, (piece, tokens) in enumerate(pieces):
                 end, last = start + tokens, place == len(pieces) - 1
-                self._told += tokens + (rest if last and index == chosen[-1][0] else 0)
-                own = piece | self._own(told, sample, start, end, first=place == 0)
-                chunk = self._chunk(index, own, _reason(sample, said) if last else None)
+                self._tokens_sent += tokens + (rest if last and index == chosen[-1][0] else 0)
+                first = place == 0
+                token_fields = self._token_fields(choice_tokens, sample, start, end, first)
+                reason = _reason(sample, message) if last else None
+                chunk = self._chunk(index, piece | token_fields, reason)
                 yield chunk | ({"ttc": shown | _answer_and_score(sample)} if last else {})
                 start = end
         for place in range(len(chosen), self._call.body.choices):
@@ -131,17 +139,17 @@ class Chunks:
     def closing(self) -> Iterator[dict[str, Any]]:
         """Usage, if the client requested it."""
         if self._usage:
-            yield _head(self._call, streamed=True) | {"choices": [], "usage": usage(self._call)}
+            yield _envelope(self._call, streamed=True) | {"choices": [], "usage": usage(self._call)}
 
     def _pieces(
-        self, sample: Sample, said: Mapping[str, Any], echo: str
+        self, sample: Sample, message: Mapping[str, Any], echo: str
     ) -> Iterator[tuple[dict[str, Any], int]]:
-        """What a choice says in pieces, each with its number of tokens.
+        """A choice's message in pieces, each with its number of tokens.
 
         The last has all tokens, unless the request counts them and the solution is one text.
         """
-        texts = {name: text for name, text in said.items() if text and name != CALLS}
-        whole = len(texts) == 1 and CALLS not in said and not self._call.thinks
+        texts = {name: text for name, text in message.items() if text and name != CALLS}
+        whole = len(texts) == 1 and CALLS not in message and not self._call.thinks
         if self._call.body.counts_tokens and whole:
             ((name, text),) = texts.items()
             for line, tokens in lines(self._call.tokenizer, text, sample.token_ids):
@@ -154,7 +162,7 @@ class Chunks:
             for name, text in texts.items()
             for line in text.splitlines(keepends=True)
         ]
-        for number, call in enumerate(said.get(CALLS, ())):
+        for number, call in enumerate(message.get(CALLS, ())):
             function = call["function"]
             begun = call | {"function": function | {"arguments": ""}}
             for part in (begun, {"function": {"arguments": function["arguments"]}}):
@@ -164,16 +172,18 @@ class Chunks:
             yield other, 0
         yield last, sample.tokens
 
-    def _own(
-        self, told: TokenTold, sample: Sample, start: int, end: int, first: bool
+    def _token_fields(
+        self, choice_tokens: ChoiceTokens, sample: Sample, start: int, end: int, first: bool
     ) -> dict[str, Any]:
-        """What a chunk tells of its tokens; a choice's first also of an echoed prompt's."""
-        own: dict[str, Any] = {"logprobs": told.logprobs(sample, start, end, whole=first)}
+        """The fields of a chunk's tokens; a choice's first also has those of an echoed prompt."""
+        token_fields: dict[str, Any] = {
+            "logprobs": choice_tokens.logprobs(sample, start, end, whole=first)
+        }
         if self._call.body.return_token_ids:
-            own |= told.ids(sample, start, end)
+            token_fields |= choice_tokens.id_fields(sample, start, end)
             if not self._chat and first:
-                own["prompt_token_ids"] = told.of_prompt["prompt_token_ids"]
-        return own
+                token_fields["prompt_token_ids"] = choice_tokens.prompt_fields["prompt_token_ids"]
+        return token_fields
 
     def _piece(self, text: str, name: str = "content") -> dict[str, Any]:
         if self._chat:
@@ -181,17 +191,18 @@ class Chunks:
         return {"text": text}
 
     def _chunk(
-        self, index: int, said: Mapping[str, Any], reason: str | None = None
+        self, index: int, fields: Mapping[str, Any], reason: str | None = None
     ) -> dict[str, Any]:
-        chunk = _head(self._call, streamed=True) | {"choices": [_choice(index, said, reason)]}
+        choices = [_choice(index, fields, reason)]
+        chunk = _envelope(self._call, streamed=True) | {"choices": choices}
         if self._continuous:
             requests = (one.request for one in self._call.prompt_requests)
             prompt = sum(len(request.token_ids or ()) for request in requests)
-            return chunk | {"usage": _counted(prompt, self._told)}
+            return chunk | {"usage": _usage_of(prompt, self._tokens_sent)}
         return chunk | {"usage": None} if self._usage else chunk
 
 
-def _counted(prompt: int, sampled: int) -> dict[str, Any]:
+def _usage_of(prompt: int, sampled: int) -> dict[str, Any]:
     return {
         "prompt_tokens": prompt,
         "completion_tokens": sampled,
@@ -199,7 +210,7 @@ def _counted(prompt: int, sampled: int) -> dict[str, Any]:
     }
 
 
-def _head(call: Call, streamed: bool) -> dict[str, Any]:
+def _envelope(call: Call, streamed: bool) -> dict[str, Any]:
     return {
         "id": call.id,
         "object": OBJECTS[isinstance(call.body, ChatRequest), streamed],
@@ -208,8 +219,8 @@ def _head(call: Call, streamed: bool) -> dict[str, Any]:
     }
 
 
-def _choice(index: int, said: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
-    return {"index": index, "logprobs": None, **said, "finish_reason": reason}
+def _choice(index: int, fields: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
+    return {"index": index, "logprobs": None, **fields, "finish_reason": reason}
 
 
 def _chosen(call: Call, number: int, result: Result) -> Iterator[tuple[int, Sample]]:
@@ -218,8 +229,8 @@ def _chosen(call: Call, number: int, result: Result) -> Iterator[tuple[int, Samp
     return enumerate(result.ranked[:wanted], start=number * wanted)
 
 
-def _said(call: Call, index: int, sample: Sample) -> dict[str, Any]:
-    """What a choice says, by the field of a message, as vLLM's server has it.
+def _message_fields(call: Call, index: int, sample: Sample) -> dict[str, Any]:
+    """The fields of a choice's message, as vLLM's server has it.
 
     In a chat, the thought of a model that has thoughts stands apart, unless the client wants none.
     What is empty is null: the content while the thought has not ended or beside calls of tools,
@@ -266,8 +277,8 @@ def _call_id(record: str, index: int, number: int) -> str:
     return blake2b(f"{record}-{index}-{number}".encode()).hexdigest()[:9]
 
 
-def _reason(sample: Sample, said: Mapping[str, Any]) -> str:
-    if CALLS in said:
+def _reason(sample: Sample, message: Mapping[str, Any]) -> str:
+    if CALLS in message:
         return CALLS
     return "stop" if sample.ended else "length"
 

@@ -14,7 +14,7 @@ from runtime.server.app import create_app
 from runtime.server.listen import listening, uvicorn_of
 from runtime.server.logs import ServerLog
 from runtime.server.recorder import recording
-from runtime.server.reload import Comparison, Reloader
+from runtime.server.reload import ClearlyWorse, Reloader
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 from runtime.server.supervisor import Supervisor
@@ -23,7 +23,7 @@ from runtime.server.supervisor import Supervisor
 async def serve(
     settings: ServeSettings,
     artifact: Artifact,
-    clearly_worse: Comparison,
+    clearly_worse: ClearlyWorse,
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second signal cancels the requests in progress.

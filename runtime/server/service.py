@@ -23,7 +23,7 @@ from runtime.server.access_log import RequestRecord
 from runtime.server.call import Call
 from runtime.server.errors import ApiError
 from runtime.server.feedback import Answered, Feedback
-from runtime.server.limits import SHUTTING_DOWN, Gate
+from runtime.server.gate import SHUTTING_DOWN, Gate
 from runtime.server.live.store import LiveStore
 from runtime.server.model_names import ServedModels
 from runtime.server.policies import Policies, ServedPolicy

@@ -1,4 +1,4 @@
-"""What an answer tells of single tokens, as OpenAI's and vLLM's servers have it.
+"""What an answer returns of single tokens, as OpenAI's and vLLM's servers have it.
 
 Log-probabilities, token ids, and which tokens each chunk of a stream stands for.
 """
@@ -13,7 +13,7 @@ from runtime.result import Result
 from runtime.server.call import Call
 from runtime.server.protocol import ChatRequest, CompletionRequest
 
-LEAST = -9999.0  # in place of minus infinity, which JSON has not
+MIN_LOGPROB = -9999.0  # in place of minus infinity, which JSON cannot represent
 
 Places = Sequence[PlaceLogprobs | None]
 
@@ -136,16 +136,16 @@ def _lengths(tokenizer: Any, token_ids: Sequence[int]) -> Iterator[int]:
 
 def _entry(token: int, found: TokenLogprob | None, names: TokenNames) -> dict[str, Any]:
     name = names.name(token, found)
-    known = LEAST if found is None else _finite(found)
+    known = MIN_LOGPROB if found is None else _finite(found)
     return {"token": name, "logprob": known, "bytes": list(name.encode("utf-8", "replace"))}
 
 
 def _finite(found: TokenLogprob) -> float:
-    return max(found.logprob, LEAST)
+    return max(found.logprob, MIN_LOGPROB)
 
 
-class TokenTold:
-    """What the choices of one prompt tell of their tokens.
+class ChoiceTokens:
+    """What the choices of one prompt return of their tokens.
 
     Args:
         call: the request.
@@ -167,13 +167,13 @@ class TokenTold:
             self.echo = given if isinstance(given, str) else call.tokenizer.decode(given)
 
     @property
-    def of_prompt(self) -> dict[str, Any]:
-        """What is told of the prompt: of each choice, or in a chat of the whole answer."""
+    def prompt_fields(self) -> dict[str, Any]:
+        """The fields of the prompt's tokens: of each choice, or in a chat of the whole answer."""
         places = self._result.prompt_logprobs if self._body.prompt_logprobs is not None else None
         ids = list(self._prompt) if self._body.return_token_ids else None
         return {"prompt_logprobs": prompt_logprobs(places), "prompt_token_ids": ids}
 
-    def ids(self, sample: Sample, start: int = 0, end: int | None = None) -> dict[str, Any]:
+    def id_fields(self, sample: Sample, start: int = 0, end: int | None = None) -> dict[str, Any]:
         """The ids of a solution's tokens from `start` to `end`, if they are requested."""
         wanted = bool(self._body.return_token_ids)
         return {"token_ids": list(sample.token_ids[start:end]) if wanted else None}
@@ -192,16 +192,16 @@ class TokenTold:
         body, places = self._body, sample.logprobs
         if body.likeliest is None or places is None:
             return None
-        shown = len(body.logprob_token_ids) + 1 if body.logprob_token_ids else body.likeliest
-        if shown == -1:
-            shown = max(map(len, places), default=0)
+        count = len(body.logprob_token_ids) + 1 if body.logprob_token_ids else body.likeliest
+        if count == -1:
+            count = max(map(len, places), default=0)
         ids = sample.token_ids[start:end]
-        told: tuple[PlaceLogprobs | None, ...] = places[start:end]
+        selected: tuple[PlaceLogprobs | None, ...] = places[start:end]
         if isinstance(body, ChatRequest):
-            return chat_logprobs(ids, told, self._names, shown)
+            return chat_logprobs(ids, selected, self._names, count)
         if whole and body.echo:
             of_prompt = self._result.prompt_logprobs or ()
-            ids, told = (*self._prompt, *ids), (*of_prompt, *told)
+            ids, selected = (*self._prompt, *ids), (*of_prompt, *selected)
         before: list[tuple[int, PlaceLogprobs | None]] = []
         if body.echo and not whole:
             known = self._result.prompt_logprobs or ()
@@ -210,4 +210,4 @@ class TokenTold:
         offset = sum(
             len(self._names.name(token, (place or {}).get(token))) for token, place in before
         )
-        return text_logprobs(ids, told, self._names, shown, offset)
+        return text_logprobs(ids, selected, self._names, count, offset)

@@ -8,7 +8,7 @@ from runtime.engines.base import Completion, SeedPath
 
 
 @dataclass(frozen=True)
-class Draw:
+class DrawSettings:
     """How one solution is to be sampled.
 
     Attributes:
@@ -30,15 +30,33 @@ class Draw:
     window: ConfidenceWindow | None = None
 
 
-class Written:
+class SolutionBuilder:
     """A solution as it is written, in one request or several.
 
     Args:
         draw: how it is sampled.
+        prefix: what it continues; the solution's tokens are added to it.
+
+    Attributes:
+        draw: how it is sampled.
         prefix: what it continues.
+        solution: all its tokens so far, the prefix included.
+        left: tokens that it may still have.
+        logprob: sum of the log-probabilities of its sampled tokens.
+        cached_tokens: tokens of prefixes that the engine did not have to read again.
+        sampled: tokens that the last request sampled.
+        ended: whether the model has ended it.
+        aborted: whether it was ended because its confidence fell too low.
+        stopped_by: the text that ended the last request; None if none did.
+        repeating: whether it repeats itself without end.
+        forced_at: thinking tokens after which its thought was ended at a cap; None if it was not.
+        skipped: whether its thought was skipped.
+        unsampled: tokens of its thought that were not sampled but appended.
+        logprobs: log-probabilities at each of its new tokens; None where those of some are not
+            known.
     """
 
-    def __init__(self, draw: Draw, prefix: list[int]) -> None:
+    def __init__(self, draw: DrawSettings, prefix: list[int]) -> None:
         self.draw, self.prefix, self.solution = draw, tuple(prefix), prefix
         self.left = draw.max_tokens - len(prefix)
         self.logprob, self.cached_tokens, self.sampled = 0.0, 0, 0
@@ -48,8 +66,8 @@ class Written:
         self.repeating = False
         self.forced_at: int | None = None
         self.skipped = False
-        self.unsampled = 0  # of the thought's tokens
-        self.logprobs: tuple[PlaceLogprobs, ...] | None = ()  # of the new tokens
+        self.unsampled = 0
+        self.logprobs: tuple[PlaceLogprobs, ...] | None = ()
         self._requests = 0
 
     @property
@@ -76,7 +94,7 @@ class Written:
         self.logprobs = joined(self.logprobs, completion.logprobs)
 
     def append(self, token_ids: tuple[int, ...]) -> None:
-        """Add what nobody sampled."""
+        """Append tokens that were not sampled."""
         self.solution += token_ids
         self.left -= len(token_ids)
         if token_ids:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from runtime.engines.base import Completion, Engine
 from runtime.engines.steps import StepSplitter
 from runtime.model_calls import ModelCalls
-from runtime.solutions.draw import Draw, Written
+from runtime.solutions.draw import DrawSettings, SolutionBuilder
 from runtime.solutions.marks import Place, ThoughtMarks
 from runtime.verifiers.base import Context
 
@@ -41,7 +41,7 @@ class Thinker:
         if marks is not None:
             self._place = marks.place(context.token_ids)
 
-    async def solution(self, draw: Draw, prefix: Sequence[int] = ()) -> Completion:
+    async def solution(self, draw: DrawSettings, prefix: Sequence[int] = ()) -> Completion:
         """What follows a prefix of a solution, up to the solution's end or that of a step.
 
         Args:
@@ -51,17 +51,17 @@ class Thinker:
         Returns:
             The tokens after the prefix, those that were appended for the model among them.
         """
-        written = Written(draw, list(prefix))
+        builder = SolutionBuilder(draw, list(prefix))
         place, thinks = self._where(prefix), False
         if self._marks is None or (draw.thinking is None and not self._may_end_early(draw)):
             thinks, place = place != "after", "after"  # one request, whatever the model thinks
-        if place == "before" and not written.aborted:
-            place = await self._begin(written)
-        if place == "inside" and not written.aborted:
-            place = await self._think(written)
-        if place == "after" and written.left > 0 and not written.aborted:
-            await self._answer(written, thinks)
-        return self._counted(written)
+        if place == "before" and not builder.aborted:
+            place = await self._begin(builder)
+        if place == "inside" and not builder.aborted:
+            place = await self._think(builder)
+        if place == "after" and builder.left > 0 and not builder.aborted:
+            await self._answer(builder, thinks)
+        return self._counted(builder)
 
     def thought_of(self, token_ids: Sequence[int], thinking: int) -> tuple[int, ...]:
         """A solution up to the end of its thought, from which it may think on.
@@ -100,36 +100,36 @@ class Thinker:
             return "after"  # it does not think
         return "inside" if self._marks.find_end(solution) is None else "after"
 
-    def _may_end_early(self, draw: Draw) -> bool:
+    def _may_end_early(self, draw: DrawSettings) -> bool:
         """Whether something might end the solution within its thought, and must not."""
         settings = self._calls.settings
         ends = draw.step_end or settings.stops or settings.stop_token_ids
         return bool(ends) or settings.constraint is not None
 
-    async def _begin(self, written: Written) -> Place:
+    async def _begin(self, builder: SolutionBuilder) -> Place:
         """Begin a thought, or skip it; with neither requested, see whether the model begins one.
 
         Under a constraint one is begun: what else was sampled would stand before what it allows. So
         would the beginning of an answer after a thought that is skipped.
         """
-        marks, thinking = self._known, written.draw.thinking
+        marks, thinking = self._known, builder.draw.thinking
         held = self._calls.settings.constraint is not None
         if thinking is None and held:
-            thinking = written.left
+            thinking = builder.left
         if thinking is not None:
             skipped = marks.empty if held else marks.skipped
-            written.append(marks.opening if thinking else skipped)
-            written.skipped = not thinking
-            written.unsampled = len(marks.opening) - len(marks.start)
+            builder.append(marks.opening if thinking else skipped)
+            builder.skipped = not thinking
+            builder.unsampled = len(marks.opening) - len(marks.start)
             return "inside" if thinking else "after"
-        while written.left > 0 and not written.aborted and marks.may_begin(written.new):
-            width = max(1, len(marks.start) - len(written.new))
-            written.add(await self._complete(written, min(width, written.left), ends=()))
-            if written.ended:
-                written.left = 0
-        return "after" if marks.begun(written.new) is None else "inside"
+        while builder.left > 0 and not builder.aborted and marks.may_begin(builder.new):
+            width = max(1, len(marks.start) - len(builder.new))
+            builder.add(await self._complete(builder, min(width, builder.left), ends=()))
+            if builder.ended:
+                builder.left = 0
+        return "after" if marks.begun(builder.new) is None else "inside"
 
-    async def _think(self, written: Written) -> Place:
+    async def _think(self, builder: SolutionBuilder) -> Place:
         """Think to the thought's end or its cap, where it is cut off.
 
         Returns:
@@ -137,59 +137,59 @@ class Thinker:
             tokens were used up, the model ended its turn, it repeated itself without end, or its
             confidence was too low.
         """
-        marks, cap = self._known, written.draw.thinking
+        marks, cap = self._known, builder.draw.thinking
         if cap is None:
-            return "after" if await self._sample_thought(written, written.left) else "inside"
+            return "after" if await self._sample_thought(builder, builder.left) else "inside"
         cutoff = marks.cutoff
         if self._calls.settings.constraint is not None:  # it is the answer's from its beginning
             cutoff = marks.ended
-        answer = min(ANSWER_TOKENS, written.draw.max_tokens // 4) + len(cutoff)
-        depth = marks.length(written.solution, self._place == "inside") or 0
-        more = min(cap - depth, written.left - answer)
+        answer = min(ANSWER_TOKENS, builder.draw.max_tokens // 4) + len(cutoff)
+        depth = marks.length(builder.solution, self._place == "inside") or 0
+        more = min(cap - depth, builder.left - answer)
         if more > 0:
-            if await self._sample_thought(written, more):
+            if await self._sample_thought(builder, more):
                 return "after"
-            if written.sampled < more or written.aborted:
+            if builder.sampled < more or builder.aborted:
                 return "inside"
-        written.cut(cutoff, depth + max(more, 0))
+        builder.cut(cutoff, depth + max(more, 0))
         return "after"
 
-    async def _answer(self, written: Written, thinks: bool) -> None:
+    async def _answer(self, builder: SolutionBuilder, thinks: bool) -> None:
         """Sample the rest of a solution.
 
         Args:
-            written: the solution.
+            builder: the solution.
             thinks: whether a thought may come first. Only that may end for repeating itself.
         """
-        step_end = written.draw.step_end
-        written.add(await self._complete(written, written.left, step_end, thought=thinks))
-        if not written.repeating or written.left <= 0:
+        step_end = builder.draw.step_end
+        builder.add(await self._complete(builder, builder.left, step_end, thought=thinks))
+        if not builder.repeating or builder.left <= 0:
             return
-        if self._where(written.solution) == "after":
+        if self._where(builder.solution) == "after":
             # An answer may repeat itself, as a table does: it goes on.
-            written.add(await self._complete(written, written.left, step_end))
+            builder.add(await self._complete(builder, builder.left, step_end))
 
-    async def _sample_thought(self, written: Written, max_tokens: int) -> bool:
+    async def _sample_thought(self, builder: SolutionBuilder, max_tokens: int) -> bool:
         """Sample a thought; returns whether it has ended."""
         marks = self._known
         single = len(marks.end) == 1
         found = await self._complete(
-            written,
+            builder,
             max_tokens,
             step_end=() if single else (marks.thought.end,),
             ends=marks.end if single else (),
             thought=True,
         )
-        written.add(found)
+        builder.add(found)
         # The token that completes a mark of several may hold more than the mark.
         last = found.token_ids[-1:] == marks.end
         over = (last if single else found.stopped_by == marks.thought.end) and not found.aborted
-        written.ended = written.ended and not over
+        builder.ended = builder.ended and not over
         return over
 
     async def _complete(
         self,
-        written: Written,
+        builder: SolutionBuilder,
         max_tokens: int,
         step_end: tuple[str, ...] = (),
         ends: tuple[int, ...] | None = None,
@@ -198,41 +198,41 @@ class Thinker:
         return await self._calls.complete(
             self._engine,
             self._context,
-            written.solution,
+            builder.solution,
             max_tokens,
-            written.next_path(),
+            builder.next_path(),
             stop=step_end,
-            logprob=written.draw.logprob,
-            greedy=written.draw.greedy,
-            window=written.draw.window,
+            logprob=builder.draw.logprob,
+            greedy=builder.draw.greedy,
+            window=builder.draw.window,
             ends=ends,
             thought=thought,
         )
 
-    def _counted(self, written: Written) -> Completion:
-        """What was written, with its thought counted."""
+    def _counted(self, builder: SolutionBuilder) -> Completion:
+        """The new tokens, with its thought counted."""
         # One that was lost before is not lost again.
-        self._calls.cost.aborted += written.aborted and bool(written.new)
+        self._calls.cost.aborted += builder.aborted and bool(builder.new)
         thinking = None
-        if self._marks is not None and self._place != "after" and not written.skipped:
+        if self._marks is not None and self._place != "after" and not builder.skipped:
             inside = self._place == "inside"
-            thinking = self._marks.length(written.solution, inside)
-            before = self._marks.length(written.prefix, inside) or 0
-            if written.forced_at is not None:
-                thinking = written.forced_at
-            more = (thinking or 0) - before - written.unsampled
+            thinking = self._marks.length(builder.solution, inside)
+            before = self._marks.length(builder.prefix, inside) or 0
+            if builder.forced_at is not None:
+                thinking = builder.forced_at
+            more = (thinking or 0) - before - builder.unsampled
             self._calls.cost.thinking_tokens += max(0, more)
         return Completion(
-            token_ids=written.new,
-            logprob=written.logprob,
-            ended=written.ended,
-            cached_tokens=written.cached_tokens,
-            stopped_by=written.stopped_by,
-            repeating=written.repeating,
+            token_ids=builder.new,
+            logprob=builder.logprob,
+            ended=builder.ended,
+            cached_tokens=builder.cached_tokens,
+            stopped_by=builder.stopped_by,
+            repeating=builder.repeating,
             thinking=thinking,
-            forced=written.forced_at is not None,
-            aborted=written.aborted,
-            logprobs=written.logprobs,
+            forced=builder.forced_at is not None,
+            aborted=builder.aborted,
+            logprobs=builder.logprobs,
         )
 
     @property

@@ -54,7 +54,9 @@ class AdaptiveThinking:
 
     def _is_direct(self, number: int) -> bool:
         """Whether a sample has no thought, by the policy or because the request allows none."""
-        return number < self.policy.direct or self.prompt_run.settings.capped(self.cap) == DIRECT
+        return (
+            number < self.policy.direct or self.prompt_run.settings.thinking_cap(self.cap) == DIRECT
+        )
 
     @property
     def branches(self) -> list[Branch]:
@@ -121,14 +123,14 @@ class AdaptiveThinking:
         )
 
     async def _deeper(self, number: int, sample: Sample) -> Sample:
-        cap = self.prompt_run.settings.capped(self.cap)
+        cap = self.prompt_run.settings.thinking_cap(self.cap)
         ended = not sample.forced or self._is_direct(number)
         if ended or (cap is not None and (sample.thinking or 0) >= cap):
             return sample  # it has ended, or the request allows no more
         # What was forced at the cap is a probe of the deeper thought.
         if sample.thinking in self.policy.probes:
             self._probed[number].append(sample)
-        return await self.prompt_run.think_on(sample, number, self.cap)
+        return await self.prompt_run.continue_thought(sample, number, self.cap)
 
     async def _probe(self, number: int) -> None:
         """Force a sample's answer at each depth that has not been probed yet."""
@@ -137,7 +139,7 @@ class AdaptiveThinking:
         known = {probe.thinking for probe in probed}
         missing = [at for at in self.policy.probes if at <= depth and at not in known]
         probed += await together(
-            self.prompt_run.think_on(sample, number, at, kept=at) for at in missing
+            self.prompt_run.continue_thought(sample, number, at, kept=at) for at in missing
         )
         probed.sort(key=lambda probe: probe.thinking or 0)
 

@@ -47,8 +47,8 @@ async def take_pilots(
     run: PromptRun,
     row: BudgetRow,
     difficulty: Mapping[int, DifficultyModel],
-    watched: int = 0,
-    seen: Callable[[Sequence[Sample]], None] = lambda _: None,
+    drift_pilots: int = 0,
+    on_pilots: Callable[[Sequence[Sample]], None] = lambda _: None,
 ) -> PilotResult:
     """Take the pilots of a row of a table, or fewer where more would not change the plan.
 
@@ -56,21 +56,22 @@ async def take_pilots(
         run: the prompt.
         row: the table's row for the budget.
         difficulty: predictors of pass@1 by ascending number of pilots.
-        watched: pilots by which drift is measured: every prompt takes as many, if the row allows.
-        seen: called with these, before more are taken. Called only at the end, it would get prompts
-            whose pilots end early first, a biased sample.
+        drift_pilots: pilots by which drift is measured: every prompt takes as many, if the row
+            allows.
+        on_pilots: called with these, before more are taken. Called only at the end, it would get
+            prompts whose pilots end early first, a biased sample.
     """
     drawn: list[Sample] = []
     found = PilotResult(drawn)
     if not row.edges:
         return found
     for count, model in difficulty.items():
-        if count < min(watched, row.pilots) or count > row.pilots:
+        if count < min(drift_pilots, row.pilots) or count > row.pilots:
             continue
         more = await run.samples(len(drawn), count, thinking=row.pilot_thinking)
         drawn = await run.canonicalize([*drawn, *more])
-        if count == watched:
-            seen(drawn)
+        if count == drift_pilots:
+            on_pilots(drawn)
         predicted, low, high = await _predict(run, model, drawn)
         found = PilotResult(drawn, predicted, low, high)
         if settled(row, low, high):
@@ -217,7 +218,7 @@ def fallback(decision: Decision, budget: int, why: str) -> Decision:
     return decision.model_copy(update={"plan": plan, "why": reason, "drifted": True})
 
 
-def without_searches(decision: Decision) -> Decision:
+def replace_search(decision: Decision) -> Decision:
     """The decision for a prompt under a constraint, which holds for whole solutions only."""
     plan = decision.plan.without_search(decision.pilots)
     if plan == decision.plan:

@@ -1,7 +1,7 @@
 """One prompt: pilots, predicted pass@1, bin, plan, solutions, answer and receipt."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Real
@@ -28,17 +28,17 @@ from runtime.solving.decide import (
     decide_in_tokens,
     fallback,
     observe,
+    replace_search,
     take_pilots,
-    without_searches,
 )
-from runtime.solving.limits import (
+from runtime.solving.metrics import Metrics
+from runtime.solving.run_plan import result_of, run_plan
+from runtime.solving.spend_checks import (
     check_early_stop,
     check_spend,
     thinking_policy,
     token_policy,
 )
-from runtime.solving.metrics import Metrics
-from runtime.solving.run_plan import result_of, run_plan
 from runtime.strategies import STRATEGIES
 
 
@@ -52,8 +52,10 @@ class PromptSolver:
         fixed: one plan for every prompt, in place of the policy's; no pilots are taken.
         early_stop: as `RequestSettings.early_stop`.
         thinking: the most tokens that a solution may think, as `RequestSettings.thinking`.
+        metrics: counts the answered prompts; None gives the solver its own.
 
     Attributes:
+        models: the models; a server replaces them when it opens them again.
         settings: how a prompt's solutions are sampled that comes without settings of its own.
         monitor: compares the prompts' pilots with those of calibration.
         metrics: Prometheus metrics of the answered prompts.
@@ -70,6 +72,7 @@ class PromptSolver:
         fixed: Plan | None = None,
         early_stop: float | None = None,
         thinking: int | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         check_early_stop(early_stop, fixed)
         self.models, self.artifact = models, artifact
@@ -78,7 +81,7 @@ class PromptSolver:
             artifact.settings.sampling, early_stop=early_stop, thinking=thinking
         )
         self.monitor = DriftMonitor(artifact.drift_baseline)
-        self.metrics = Metrics()
+        self.metrics = Metrics() if metrics is None else metrics
 
     def start(self, prompt: str | Request) -> PromptRun:
         """A prompt, encoded.
@@ -111,7 +114,7 @@ class PromptSolver:
             raise InputError("plan", str(self.fixed), hint)
 
     def check_spend(self, spend: Spend, prompts: int | None = None) -> None:
-        """Check that what prompts may cost can be kept; see `runtime.solving.limits.check_spend`.
+        """Check that what prompts may cost can be kept; see `spend_checks.check_spend`.
 
         Args:
             spend: what they may cost.
@@ -143,14 +146,19 @@ class PromptSolver:
             raise InputError("budget", budget, "give a budget, in generations or in tokens")
         started = time.perf_counter()
         row = self.artifact.policy.row(budget, deadline_of(self.artifact, deadline))
-        watched = self.artifact.drift_baseline.pilots
-        piloted = await take_pilots(run, row, self.artifact.difficulty, watched, self._seen(run))
+        piloted = await take_pilots(
+            run,
+            row,
+            self.artifact.difficulty,
+            self.artifact.drift_baseline.pilots,
+            partial(self._observe, run),
+        )
         left = None if deadline is None else deadline - (time.perf_counter() - started)
         decision = decide(self.artifact, row, piloted, budget, left)
         if self.monitor.drifted and left is None:
             decision = fallback(decision, budget, self.monitor.report().why)
         if run.settings.constraint is not None:
-            decision = without_searches(decision)
+            decision = replace_search(decision)
         return decision, piloted.samples
 
     async def solve(
@@ -175,17 +183,26 @@ class PromptSolver:
         Raises:
             InputError: as `Spend` and `check_spend`; or a prompt that does not fit the context.
         """
-        self.check_spend(Spend(budget, deadline=deadline, budget_tokens=budget_tokens))
+        spend = Spend(budget, deadline=deadline, budget_tokens=budget_tokens)
+        return await self._solve(prompt, spend)
+
+    async def _solve(self, prompt: str | Request, spend: Spend) -> Result:
+        """Answer one prompt within a budget of its own; arguments as `solve`."""
+        self.check_spend(spend)
         started = time.perf_counter()
         run = self.start(prompt)
-        decision, pilots = await self.decide(run, budget, deadline, budget_tokens)
+        decision, pilots = await self.decide(run, spend.budget, spend.deadline, spend.budget_tokens)
         run.emit(_event_of(decision))
         # The plan is what fits the deadline; further solutions are not.
-        solutions = run.solutions if deadline is None else 1
-        most = decision.plan.cost(len(pilots)) if budget is None else budget
+        solutions = run.solutions if spend.deadline is None else 1
+        most = decision.plan.cost(len(pilots)) if spend.budget is None else spend.budget
         samples = await run_plan(run, decision.plan, pilots, solutions, most)
-        limits = {"budget": budget, "deadline": deadline, "budget_tokens": budget_tokens}
-        return await self._result(run, samples, decision, started, limits)
+        allowed = {
+            "budget": spend.budget,
+            "deadline": spend.deadline,
+            "budget_tokens": spend.budget_tokens,
+        }
+        return await self._result(run, samples, decision, started, allowed)
 
     async def solve_within(self, prompt: str | Request, spend: Spend) -> Result:
         """Answer one prompt within its budget in generations or tokens, or at an average of tokens.
@@ -197,7 +214,7 @@ class PromptSolver:
             policy = thinking_policy(self.artifact, spend.average_tokens)
             price = policy.price_for(spend.average_tokens)
             return await self.think_at_price(prompt, price)
-        return await self.solve(prompt, spend.budget, spend.deadline, spend.budget_tokens)
+        return await self._solve(prompt, spend)
 
     async def solve_fallback(self, prompt: str | Request, budget: int) -> Result:
         """Answer one prompt by best-of-N, for traffic that has drifted from calibration.
@@ -234,7 +251,7 @@ class PromptSolver:
 
     async def _independent(self, run: PromptRun, plan: Plan) -> list[Sample]:
         samples = await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
-        self._seen(run)(samples)
+        self._observe(run, samples)
         return samples
 
     async def solve_at_price(self, prompt: str | Request, price: float) -> Result:
@@ -276,8 +293,8 @@ class PromptSolver:
             action = run.next_action(price)
         plan = Plan(strategy="best_of_n", n=len(run.samples), thinking=run.thinking)
         decision = Decision(pilots=len(run.samples), plan=plan, why=run.why)
-        limits = {"price_of_token": price}
-        return await self._result(run.prompt_run, run.voted(), decision, started, limits)
+        allowed = {"price_of_token": price}
+        return await self._result(run.prompt_run, run.voted(), decision, started, allowed)
 
     def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
         run, schedule = self.start(prompt), self.artifact.prices.schedule
@@ -288,15 +305,15 @@ class PromptSolver:
     async def _advance(self, adaptive_run: AdaptiveRun) -> None:
         await adaptive_run.advance()
         if adaptive_run.stage == 0 and not adaptive_run.schedule.stages[0].searches:
-            self._seen(adaptive_run.prompt_run)(adaptive_run.samples)
+            self._observe(adaptive_run.prompt_run, adaptive_run.samples)
 
-    def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
-        if not run.settings.samples_as(self.artifact.settings.sampling):
-            return lambda _: None  # solutions cut short, or as JSON, say nothing of the prompts
-        return partial(observe, self.monitor, self.artifact, run)
+    def _observe(self, run: PromptRun, samples: Sequence[Sample]) -> None:
+        # Solutions cut short, or as JSON, say nothing of the prompts.
+        if run.settings.samples_as(self.artifact.settings.sampling):
+            observe(self.monitor, self.artifact, run, samples)
 
     async def _adaptive_result(
-        self, adaptive_run: AdaptiveRun, started: float, limits: dict[str, float | None]
+        self, adaptive_run: AdaptiveRun, started: float, allowed: dict[str, float | None]
     ) -> Result:
         stage, why = adaptive_run.schedule.stages[adaptive_run.stage], adaptive_run.why
         if adaptive_run.schedule != self.artifact.prices.schedule:
@@ -305,7 +322,7 @@ class PromptSolver:
         drifted = self.monitor.drifted
         decision = Decision(pilots=stage.samples, plan=plan, why=why, drifted=drifted)
         return await self._result(
-            adaptive_run.prompt_run, adaptive_run.samples, decision, started, limits
+            adaptive_run.prompt_run, adaptive_run.samples, decision, started, allowed
         )
 
     async def _result(
@@ -314,9 +331,9 @@ class PromptSolver:
         samples: Sequence[Sample],
         decision: Decision,
         started: float,
-        limits: Mapping[str, float | None],
+        allowed: Mapping[str, float | None],
     ) -> Result:
-        result = await result_of(run, samples, decision, limits, started)
+        result = await result_of(run, samples, decision, allowed, started)
         receipt, drift = result.receipt, self.monitor.report()
         self.metrics.answered(receipt)
         self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})

@@ -43,7 +43,7 @@ async def result_of(
     run: PromptRun,
     samples: Sequence[Sample],
     decision: Decision,
-    limits: Mapping[str, float | None],
+    allowed: Mapping[str, float | None],
     started: float,
 ) -> Result:
     """The selected answer, and the receipt.
@@ -52,7 +52,7 @@ async def result_of(
         run: the prompt.
         samples: all its solutions.
         decision: the plan that was run, and why.
-        limits: what the caller allowed, as the receipt names it: budget, deadline or price.
+        allowed: what the caller allowed, as the receipt names it: budget, deadline or price.
         started: when work on it began, by `time.perf_counter`.
     """
     named = await run.canonicalize(samples)
@@ -61,12 +61,12 @@ async def result_of(
     of_prompt = await prompt_logprobs(run)
     receipt = Receipt.model_validate(
         decision.model_dump()
-        | dict(limits)
+        | dict(allowed)
         | vars(run.cost)
         | {"prompt_tokens": len(run.context.token_ids)}
         | {"flops": None if run.models.sizes is None else run.cost.flops}
         | {"undecided": sorted(run.undecided)}
-        | {"thinking_cap": run.settings.capped(decision.plan.thinking)}
+        | {"thinking_cap": run.settings.thinking_cap(decision.plan.thinking)}
         | {"forced_thoughts": sum(sample.forced for sample in samples)}
         | {"seconds": round(time.perf_counter() - started, 3)}
     )

@@ -35,10 +35,10 @@ async def beam_search(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> l
 
 # Shares a number of continuations out over the living beams, which are ranked by their scores, best
 # first: the beam that each continues, those of one beam together.
-Share = Callable[[Sequence[tuple[Beam, float]], int], list[Beam]]
+BeamAllocation = Callable[[Sequence[tuple[Beam, float]], int], list[Beam]]
 
 
-def keep_best(width: int) -> Share:
+def keep_best(width: int) -> BeamAllocation:
     """The best of the living beams, one in `width`, share as evenly as it goes."""
 
     def share(ranked: Sequence[tuple[Beam, float]], left: int) -> list[Beam]:
@@ -49,7 +49,7 @@ def keep_best(width: int) -> Share:
 
 
 async def grow(
-    run: PromptRun, n: int, share: Share, path: SeedPath, first: SearchStep
+    run: PromptRun, n: int, share: BeamAllocation, path: SeedPath, first: SearchStep
 ) -> list[Beam]:
     """N finished beams.
 

@@ -44,12 +44,12 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
 
 async def _as_deep(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
     """The pilots as the plan has its solutions: thoughts that were cut off earlier go on."""
-    cap = run.settings.capped(plan.thinking)
+    cap = run.settings.thinking_cap(plan.thinking)
 
     async def deepened(index: int, sample: Sample) -> Sample:
         if cap is not None and (sample.thinking or 0) >= cap:
             return sample
-        return await run.think_on(sample, index, plan.thinking) if sample.forced else sample
+        return await run.continue_thought(sample, index, plan.thinking) if sample.forced else sample
 
     return await together(deepened(index, sample) for index, sample in enumerate(pilots))
 

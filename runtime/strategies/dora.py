@@ -31,7 +31,7 @@ async def dora(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sam
 
 
 def by_direction(ranked: Sequence[tuple[Beam, float]], left: int) -> list[Beam]:
-    """Continuations by scores and directions; a `beam_search.Share`."""
+    """Continuations by scores and directions; a `beam_search.BeamAllocation`."""
     beams = [beam for beam, _ in ranked]
     weights = softmax([score for _, score in ranked]) * distinctness(beams)
     return shared(beams, weights / weights.sum(), left)

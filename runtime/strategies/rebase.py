@@ -14,7 +14,7 @@ from predictors.sample import Sample
 from runtime.prompt_run import PromptRun
 from runtime.request import SearchStep
 from runtime.solutions.beam import Beam
-from runtime.strategies.beam_search import Share, grow
+from runtime.strategies.beam_search import BeamAllocation, grow
 
 TEMPERATURE = 0.1  # of the softmax, as published
 
@@ -31,7 +31,7 @@ async def rebase(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[S
 
 
 async def resampling(
-    run: PromptRun, plan: Plan, pilots: Sequence[Sample], share: Share
+    run: PromptRun, plan: Plan, pilots: Sequence[Sample], share: BeamAllocation
 ) -> list[Sample]:
     """The pilots and N finished beams, which are continued by shares; others as in `rebase`."""
     first = SearchStep(plan.strategy, plan.n, lookahead=0, round=0, place=0)
@@ -41,7 +41,7 @@ async def resampling(
 
 
 def by_weight(ranked: Sequence[tuple[Beam, float]], left: int) -> list[Beam]:
-    """Continuations in proportion to the softmax of scores; a `beam_search.Share`."""
+    """Continuations in proportion to the softmax of scores; a `beam_search.BeamAllocation`."""
     return shared([beam for beam, _ in ranked], softmax([score for _, score in ranked]), left)
 
 

@@ -25,8 +25,8 @@ async def revisions(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
     """
 
     async def chain(index: int) -> list[Sample]:
-        known = pilots[index] if index < len(pilots) else None
-        return await revised(run, await run.first_attempt(index, known), plan.length)
+        sample = pilots[index] if index < len(pilots) else await run.sample(index)
+        return await revised(run, await run.as_attempt(sample, index), plan.length)
 
     chains = await together(chain(index) for index in range(plan.beams))
     attempts = [attempt for attempts in chains for attempt in attempts]

@@ -78,7 +78,11 @@ class ModelVerifier:
         self._reading: dict[tuple[asyncio.AbstractEventLoop, bytes], asyncio.Event] = {}
 
     def room(self, context: Context) -> int | None:
-        """Tokens that a solution may have; see `runtime.verifiers.base.HasContext.room`."""
+        """Tokens that a solution may have; see `runtime.verifiers.base.HasContext.room`.
+
+        Raises:
+            InputError: the prompt leaves no room in the verifier's context.
+        """
         limit = self.window
         if limit is None:
             return None

@@ -45,6 +45,11 @@ class _SharedTokens:
         return None
 
     def load(self, folder: Path) -> nn.Module:
+        """Load the model; see `runtime.verifiers.layout.Family.load`.
+
+        Raises:
+            InputError: it has more than two labels.
+        """
         import transformers
 
         model = load_pretrained(getattr(transformers, self.auto_class), folder)

@@ -29,7 +29,7 @@ class Qwen2ForPrmModel(_Classifier):  # type: ignore[misc] # made by vLLM at run
 
 
 class InWorkers:
-    """Nothing: that vLLM's workers look for it has them import this module."""
+    """Empty: naming it as the worker extension makes vLLM's workers import this module."""
 
 
 ModelRegistry.register_model(Qwen2ForPrmModel.__name__, Qwen2ForPrmModel)

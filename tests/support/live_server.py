@@ -1,16 +1,20 @@
 """The live page alone, without a model, for tests of it over HTTP and in a browser."""
 
+import io
 import socket
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, Counter
 
-from runtime.server.errors import ApiError
-from runtime.server.live.page import LiveStore, live_router
+from runtime.server.access_log import AccessLog
+from runtime.server.auth import Keys
+from runtime.server.live.page import live_router
+from runtime.server.live.store import LiveStore
+from runtime.server.logs import ServerLog
 from tests.support.http_server import LoopThread, http_server
 
 
@@ -19,22 +23,19 @@ class Served:
 
     Args:
         port: to listen on; 0 takes any.
-        key: the Authorization header that is required; None requires none.
+        key: the API key that is required; None requires none.
     """
 
     def __init__(self, port: int = 0, key: str | None = None) -> None:
         self.live_store = LiveStore(show_prompts=True)
         app = FastAPI()
-
-        def authorised(header: str | None) -> None:
-            if key is not None and header != key:
-                raise ApiError(401, "give a key")
-
-        @app.exception_handler(ApiError)
-        async def refuse(_: Request, error: ApiError) -> JSONResponse:
-            return JSONResponse(error.body, error.status)
-
-        app.include_router(live_router(self.live_store, authorised))
+        app.include_router(live_router(self.live_store))
+        app.add_middleware(
+            AccessLog,
+            keys=Keys([] if key is None else [key]),
+            requests=Counter("requests", "", ("endpoint", "status"), registry=CollectorRegistry()),
+            log=ServerLog(stream=io.StringIO()),
+        )
         self._thread = LoopThread()
         self._open = ExitStack()
         self._open.callback(self._thread.close)

@@ -8,19 +8,17 @@ import asyncio
 import json
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from pydantic import BeforeValidator, Field
 
 from runtime.frontend.fields import number_in
 from runtime.server.live.store import LiveStore, RequestView
-
-__all__ = ["LiveStore", "RequestView", "live_router"]
 
 PAGE = Path(__file__).with_name("live.html")
 MAX_OPEN = 16  # requests that one reader sees in full
@@ -32,31 +30,26 @@ Number = Annotated[int, Field(strict=True), BeforeValidator(number_in)]
 Open = Annotated[list[Number], Query(alias="open", max_length=MAX_OPEN)]
 
 
-def live_router(live_store: LiveStore, authorised: Callable[[str | None], None]) -> APIRouter:
-    """The live page's routes.
+def live_router(live_store: LiveStore) -> APIRouter:
+    """The live page's routes; `runtime.server.access_log.AccessLog` checks their keys.
 
     Args:
         live_store: the data shown.
-        authorised: called with a request's Authorization header; raises ApiError if its key is not
-            accepted. The page itself has no secrets and needs no key.
     """
     router = APIRouter(include_in_schema=False)
     page = PAGE.read_text(encoding="utf-8")
     page_headers = HEADERS | {"Content-Security-Policy": _policy(page)}
     page_headers["Referrer-Policy"] = "no-referrer"
 
-    async def authorise(authorization: Annotated[str | None, Header()] = None) -> None:
-        authorised(authorization)
-
     @router.get("/")
     async def live_page() -> HTMLResponse:
         return HTMLResponse(page, headers=page_headers)
 
-    @router.get("/live/state", dependencies=[Depends(authorise)])
+    @router.get("/live/state")
     async def state(opened: Open = []) -> JSONResponse:  # noqa: B006 (FastAPI copies it)
         return JSONResponse(Reader(live_store, opened).news(), headers=HEADERS)
 
-    @router.get("/live/events", dependencies=[Depends(authorise)])
+    @router.get("/live/events")
     async def events(opened: Open = []) -> StreamingResponse:  # noqa: B006
         # Without this header, proxies buffer the stream.
         headers = HEADERS | {"X-Accel-Buffering": "no"}

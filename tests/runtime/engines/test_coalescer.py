@@ -9,19 +9,19 @@ import pytest
 from allocator.errors import ModelError
 from benchmarks.testbed.paths import SETTINGS
 from runtime.engines.base import Completion
-from runtime.engines.coalescer import MAX_CHOICES, CompletionRequest, RequestCoalescer
+from runtime.engines.coalescer import MAX_CHOICES, EngineRequest, RequestCoalescer
 from tests.support.fakes import SOON
 from tests.support.waiting import eventually_in_loop, turns
 
-Calls = Sequence[tuple[CompletionRequest, int]]
-Sent = list[tuple[CompletionRequest, int, int]]
+Calls = Sequence[tuple[EngineRequest, int]]
+Sent = list[tuple[EngineRequest, int, int]]
 
-A = CompletionRequest((1, 2), SETTINGS.sampling, 9, (), (), True)
+A = EngineRequest((1, 2), SETTINGS.sampling, 9, (), (), True)
 B = replace(A, token_ids=(1, 3))
 GREEDY = replace(A, settings=SETTINGS.sampling.model_copy(update={"temperature": 0.0}))
 
 
-def completion(request: CompletionRequest, seed: int) -> Completion:
+def completion(request: EngineRequest, seed: int) -> Completion:
     return Completion((*request.token_ids, seed), -1.0, True)
 
 
@@ -35,7 +35,7 @@ class Sender:
         if not holds:
             self.go_on.set()
 
-    async def __call__(self, request: CompletionRequest, seed: int, n: int) -> list[Completion]:
+    async def __call__(self, request: EngineRequest, seed: int, n: int) -> list[Completion]:
         self.sent.append((request, seed, n))
         try:
             await self.go_on.wait()
@@ -82,7 +82,7 @@ def test_calls_of_another_moment_go_by_themselves() -> None:
 
 
 def test_an_error_reaches_all_that_were_sent_together_and_no_other() -> None:
-    async def send(request: CompletionRequest, seed: int, n: int) -> list[Completion]:
+    async def send(request: EngineRequest, seed: int, n: int) -> list[Completion]:
         if request == A:
             raise ModelError("engine", "it is gone")
         return [completion(request, seed)] * n
@@ -99,7 +99,7 @@ def test_an_error_reaches_all_that_were_sent_together_and_no_other() -> None:
 
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError], ids=["too few", "closed"])
 def test_nobody_is_left_waiting(error: type[BaseException]) -> None:
-    async def send(request: CompletionRequest, seed: int, n: int) -> list[Completion]:
+    async def send(request: EngineRequest, seed: int, n: int) -> list[Completion]:
         if error is asyncio.CancelledError:
             raise error
         return [completion(request, seed)]

@@ -266,7 +266,7 @@ def test_a_refusal_is_not_repeated() -> None:
 def test_what_may_have_broken_two_servers_is_not_sent_to_a_third(
     failure: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers, "PROBE_SECONDS", 0.001)
     with ExitStack() as serving:
         started = [serving.enter_context(faulty([failure] * 100, REPLY)) for _ in range(4)]
         with pytest.raises(ModelError, match="two servers failed on it; the last: "):
@@ -298,7 +298,7 @@ def test_another_replica_takes_over() -> None:
 
 @pytest.mark.slow
 def test_it_is_alive_as_long_as_any_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers, "PROBE_SECONDS", 0.001)
 
     async def check() -> None:
         with faulty([], REPLY) as (last, answered, _):
@@ -322,7 +322,7 @@ def test_it_is_alive_as_long_as_any_server_answers(monkeypatch: pytest.MonkeyPat
 def test_what_a_server_no_longer_answers_is_requested_of_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers, "PROBE_SECONDS", 0.001)
     hung = []
     for order in (1, -1):  # one of them asks the one that hangs
         with faulty([HANGS], REPLY) as (stuck, asked, _), faulty([], REPLY) as (sound, _, _):
@@ -333,7 +333,7 @@ def test_what_a_server_no_longer_answers_is_requested_of_another(
 
 @pytest.mark.slow
 def test_the_only_server_does_not_hang_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers, "PROBE_SECONDS", 0.001)
     with (
         faulty([HANGS] * 5, REPLY) as (stuck, _, _),
         pytest.raises(ModelError, match=r"no answer in 5 tries; the last: .*TimeoutError"),
@@ -343,7 +343,7 @@ def test_the_only_server_does_not_hang_for_ever(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_looks_need_none_of_the_connections_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers, "PROBE_SECONDS", 0.001)
     monkeypatch.setattr(servers, "CONNECTIONS", 1)
     finish, looks = threading.Event(), list[bool]()
 
@@ -354,7 +354,7 @@ def test_looks_need_none_of_the_connections_of_requests(monkeypatch: pytest.Monk
     async def look(url: str) -> None:
         engine = OpenAIEngine([url], BASE)
         monkeypatch.setattr(
-            engine._servers.replicas, "looked_at", lambda _, answers: looks.append(answers)
+            engine._servers.replicas, "note_probe", lambda _, answers: looks.append(answers)
         )
         work = asyncio.create_task(complete(engine, 1))
         await eventually_in_loop(lambda: engine.requests == 1 and len(looks) > 3)
@@ -371,7 +371,7 @@ def test_looks_need_none_of_the_connections_of_requests(monkeypatch: pytest.Monk
 def test_a_server_that_is_away_is_used_once_it_serves_the_model(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers, "PROBE_SECONDS", 0.001)
     monkeypatch.setattr(servers.LOGGER, "propagate", True)  # whatever a server's log has set
     port, fits = free_port(), list[bool]()
 

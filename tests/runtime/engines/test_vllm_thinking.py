@@ -91,7 +91,7 @@ def test_a_deeper_thought_is_read_from_the_prefix_cache(
     forced = [(p, sample) for p, sample in zip(prompts, samples, strict=True) if sample.forced]
     assert len(forced) >= 5
     before = [prompt.cost.cached_tokens for prompt, _ in forced]
-    deeper = run(together(prompt.think_on(s, 0, 5 * BLOCK) for prompt, s in forced))
+    deeper = run(together(prompt.continue_thought(s, 0, 5 * BLOCK) for prompt, s in forced))
     for (prompt, sample), cached, deep in zip(forced, before, deeper, strict=True):
         known = len(prompt.context.token_ids) + len(prompt_prefix(sample))
         assert prompt.cost.cached_tokens - cached >= known - BLOCK

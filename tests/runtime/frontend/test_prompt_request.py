@@ -7,7 +7,7 @@ import pytest
 from allocator.errors import InputError
 from runtime.engines.base import SamplingSettings
 from runtime.engines.token_options import TokenOptions
-from runtime.frontend.budget import Limits, spend_for
+from runtime.frontend.budget import RequestedBudget
 from runtime.frontend.prompt_request import (
     are_token_ids,
     conversation_prompt,
@@ -83,11 +83,14 @@ def test_token_ids_are_a_list_of_integers(value: Any, expected: bool) -> None:
 
 
 def test_a_default_budget_grows_with_the_solutions_and_a_given_one_does_not() -> None:
-    spend, each, notes = spend_for(4, 6, Limits())
-    assert (spend.budget, each) == (6, 6)
-    assert notes == ["the budget was 6, not 4, because 6 solutions were requested"]
-    assert spend_for(4, 6, Limits(budget=5))[1:] == (5, [])
-    assert spend_for(4, 1, Limits(total_budget=10), prompts=3)[1:] == (4, [])
-    assert spend_for(4, 1, Limits(budget_tokens=10))[1:] == (None, [])
+    raised = RequestedBudget().resolve(4, 6)
+    assert (raised.spend.budget, raised.per_prompt) == (6, 6)
+    assert raised.notes == ("the budget was 6, not 4, because 6 solutions were requested",)
+    given = RequestedBudget(budget=5).resolve(4, 6)
+    assert (given.per_prompt, given.notes) == (5, ())
+    shared = RequestedBudget(total_budget=10).resolve(4, 1, prompts=3)
+    assert (shared.per_prompt, shared.notes) == (4, ())
+    in_tokens = RequestedBudget(budget_tokens=10).resolve(4, 1)
+    assert (in_tokens.per_prompt, in_tokens.notes) == (None, ())
     with pytest.raises(InputError, match="a shared total allows one solution per prompt"):
-        spend_for(4, 2, Limits(total_budget=10))
+        RequestedBudget(total_budget=10).resolve(4, 2)

@@ -39,9 +39,10 @@ def test_the_smallest_cap_counts_and_none_is_no_cap(
 
 def test_a_request_caps_what_a_plan_allows() -> None:
     settings = RequestSettings(SamplingSettings(), thinking=500)
-    assert [settings.capped(plan) for plan in (None, 2000, 500, 100, 0)] == [500, 500, 500, 100, 0]
+    caps = [settings.thinking_cap(plan) for plan in (None, 2000, 500, 100, 0)]
+    assert caps == [500, 500, 500, 100, 0]
     free = RequestSettings(SamplingSettings())
-    assert [free.capped(plan) for plan in (None, 2000, 0)] == [None, 2000, 0]
+    assert [free.thinking_cap(plan) for plan in (None, 2000, 0)] == [None, 2000, 0]
 
 
 @pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high"])

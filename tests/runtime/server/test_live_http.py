@@ -16,7 +16,7 @@ from runtime.server.service import CANCEL_SECONDS
 from tests.support.live_server import Served
 from tests.support.waiting import eventually
 
-KEY = "Bearer right"
+KEY = "right"
 
 
 @pytest.mark.slow
@@ -41,7 +41,7 @@ def test_the_board_is_for_those_with_a_key() -> None:
         assert httpx.get(served.url).status_code == 200
         for path in ("/live/state", "/live/events"):
             assert httpx.get(served.url + path).status_code == 401
-        found = httpx.get(f"{served.url}/live/state", headers={"Authorization": KEY})
+        found = httpx.get(f"{served.url}/live/state", headers={"Authorization": f"Bearer {KEY}"})
         assert found.json()["totals"]["running"] == 0
     finally:
         served.stop()

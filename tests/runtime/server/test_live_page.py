@@ -19,7 +19,7 @@ from tests.support.pages import FAINT, OUTSIDE, looks
 
 pytestmark = pytest.mark.slow
 
-KEY = "Bearer right"
+KEY = "right"
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
 
 

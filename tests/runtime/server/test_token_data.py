@@ -8,8 +8,8 @@ from typing import Any
 from predictors.token_logprobs import TokenLogprob
 from runtime.server.protocol import CompletionRequest
 from runtime.server.token_data import (
+    ChoiceTokens,
     TokenNames,
-    TokenTold,
     chat_logprobs,
     lines,
     prompt_logprobs,
@@ -53,7 +53,7 @@ def test_a_stream_that_echoes_goes_on_where_the_prompt_ended(tokenizer: Any) -> 
         body=CompletionRequest(**fields), tokenizer=tokenizer, prompt_requests=[prompt]
     )
     result: Any = SimpleNamespace(prompt_logprobs=(None, *places(SEVEN, EIGHT)))
-    told = TokenTold(call, 0, result)
+    told = ChoiceTokens(call, 0, result)
     sample = replace(
         make_sample("7", 0.5, steps=[(SEVEN, SEVEN, EIGHT)]),
         logprobs=tuple(places(SEVEN, SEVEN, EIGHT)),

@@ -82,7 +82,7 @@ def test_a_thought_goes_on_with_its_own_window() -> None:
     run = run_of(READ, letters="aaaaaaaaxxxx")
 
     async def longer() -> Sample:
-        return await run.think_on(await run.sample(0, 1 + 10), 0, 1 + 11)
+        return await run.continue_thought(await run.sample(0, 1 + 10), 0, 1 + 11)
 
     # Two unsure letters are kept, a third is sampled: the window holds one before them.
     assert asyncio.run(longer()).confidence == pytest.approx(5.5)
@@ -92,7 +92,7 @@ def test_a_probe_keeps_no_confidence_of_what_it_drops() -> None:
     run = run_of(READ)
 
     async def probe() -> Sample:
-        return await run.think_on(await run.sample(0), 0, 6, kept=6)
+        return await run.continue_thought(await run.sample(0), 0, 6, kept=6)
 
     assert asyncio.run(probe()).confidence == 10.0
 
@@ -103,7 +103,7 @@ def test_lost_thoughts_are_not_sampled_further() -> None:
     async def both() -> tuple[Sample, Sample]:
         lost = await run.sample(0)
         before = run.cost.sampled_tokens
-        again = await run.think_on(lost, 0, None)
+        again = await run.continue_thought(lost, 0, None)
         assert run.cost.sampled_tokens == before
         assert run.cost.aborted == 1
         return lost, again

@@ -95,8 +95,8 @@ def test_a_cut_off_thought_is_thought_on_from_its_own_tokens() -> None:
 
     async def deepened() -> list[Sample]:
         first = await run.sample(0, 11)
-        second = await run.think_on(first, 0, 21)
-        return [first, second, await run.think_on(second, 0, None)]
+        second = await run.continue_thought(first, 0, 21)
+        return [first, second, await run.continue_thought(second, 0, None)]
 
     samples = asyncio.run(deepened())
     assert [sample.answer for sample in samples] == ["10", "20", "30"]
@@ -152,7 +152,7 @@ def test_white_space_may_stand_before_a_thought() -> None:
 
     async def deepened() -> list[Sample]:
         whole = await run.sample(0)
-        return [whole, await run.think_on(whole, 0, 11, kept=11)]
+        return [whole, await run.continue_thought(whole, 0, 11, kept=11)]
 
     whole, cut = asyncio.run(deepened())
     assert (whole.answer, whole.thinking, run.cost.thinking_tokens) == ("30", NATURAL, NATURAL)

@@ -160,7 +160,7 @@ def test_all_that_is_sent_is_vllms() -> None:
 def test_a_dead_replica_is_survived(
     classifier: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers, "PROBE_SECONDS", 0.001)
 
     async def check() -> None:
         with faulty([], EACH) as (last, _, _):

@@ -1,4 +1,4 @@
-"""Limits on the number of requests in flight, in all and per owner."""
+"""The gate: how many requests may be in flight, in all and per owner."""
 
 import asyncio
 from collections import Counter

@@ -28,12 +28,15 @@ def check_spend(
         prompts: how many share a total; None where there is no total.
 
     Raises:
-        InputError: as `check_early_stop`, `check_fixed` and `check_limits`; an early stop or a
-            fixed plan with what chooses plans itself; a total or an average below one generation
-            per prompt; or a budget in tokens that was not calibrated.
+        InputError: as `check_early_stop`; an early stop or a fixed plan without a budget per
+            prompt; a total or an average below one generation per prompt; a budget in tokens that
+            was not calibrated; a budget below the smallest calibrated one, or below a fixed plan's
+            cost; a fixed plan whose models are not there; or a deadline that is not positive, or
+            that cannot be kept.
     """
     check_early_stop(early_stop, fixed)
-    check_fixed(fixed, spend)
+    if fixed is not None and spend.budget is None:
+        raise InputError("plan", str(fixed), "a plan goes with a budget for each prompt")
     if early_stop is not None and spend.budget is None and spend.budget_tokens is None:
         raise InputError(
             "early_stop", early_stop, "it goes with a budget for each prompt; leave it out"
@@ -47,7 +50,9 @@ def check_spend(
     elif spend.average_budget is not None:
         check_average(spend.average_budget)
     elif spend.budget is not None:
-        check_limits(artifact, fixed, early_stop, spend.budget, spend.deadline)
+        _check_budget(artifact, fixed, spend.budget)
+        if spend.deadline is not None:
+            _check_deadline(artifact, fixed, early_stop, spend.deadline)
 
 
 def check_early_stop(early_stop: float | None, fixed: Plan | None) -> None:
@@ -69,34 +74,17 @@ def check_early_stop(early_stop: float | None, fixed: Plan | None) -> None:
         raise InputError("early_stop", early_stop, f"best-of-n ends early, and {fixed} does not")
 
 
-def check_limits(
-    artifact: Artifact,
-    fixed: Plan | None,
-    early_stop: float | None,
-    budget: int,
-    deadline: float | None = None,
-) -> None:
-    """Check that a budget and a deadline can be kept.
-
-    Args:
-        artifact: what calibration measured.
-        fixed: the plan that every prompt gets; None where the policy chooses.
-        early_stop: as `check_early_stop`.
-        budget: generations per prompt.
-        deadline: seconds per prompt; None is no limit.
-
-    Raises:
-        InputError: a budget below the smallest calibrated one, or below a fixed plan's cost; a
-            fixed plan whose models are not there; or a deadline that is not positive, or that
-            cannot be kept.
-    """
+def _check_budget(artifact: Artifact, fixed: Plan | None, budget: int) -> None:
     artifact.policy.row(budget)
     if fixed is not None:
         _check_models(artifact, fixed)
         if fixed.cost(0) > budget:
             raise InputError("budget", budget, f"{fixed} costs {fixed.cost(0)}; allow that")
-    if deadline is None:
-        return
+
+
+def _check_deadline(
+    artifact: Artifact, fixed: Plan | None, early_stop: float | None, deadline: float
+) -> None:
     check_positive("deadline", deadline, "must be a positive number of seconds")
     if early_stop is not None:
         raise InputError(
@@ -159,17 +147,3 @@ def _uncalibrated(field: str, value: float, artifact: Artifact) -> InputError:
         f"{artifact.folder} was not calibrated on thoughts of several depths; calibrate with "
         "--thinking, or give a budget in generations",
     )
-
-
-def check_fixed(fixed: Plan | None, spend: Spend) -> None:
-    """Check that a fixed plan, if there is one, comes with a budget in generations per prompt.
-
-    Args:
-        fixed: the plan that every prompt gets; None where the policy chooses.
-        spend: what the prompts may cost.
-
-    Raises:
-        InputError: any other budget: under an average, a total or tokens plans are chosen.
-    """
-    if fixed is not None and spend.budget is None:
-        raise InputError("plan", str(fixed), "a plan goes with a budget for each prompt")

@@ -20,7 +20,7 @@ from allocator.errors import InputError
 from runtime.server.auth import ANYONE, Keys
 from runtime.server.body import BodyLimit, body_of
 from runtime.server.errors import ApiError, as_response
-from runtime.server.limits import Gate
+from runtime.server.gate import Gate
 from tests.support.fakes import SOON
 from tests.support.http_server import LoopThread, http_server
 
