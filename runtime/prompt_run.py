@@ -108,8 +108,10 @@ class PromptRun:
         window = sample.window and sample.window.first(len(prefix))
         path: SeedPath = ("sample", "on", depth, index)
         beam = await self._independent(path, thinking, prefix, window=window)
-        # The forced answer that is dropped hardly counts in the sum.
-        beam = replace(beam, logprob=sample.logprob + beam.logprob)
+        # What is dropped must not count: pilots under a cap would tell how long thoughts go on.
+        # Of the tokens kept, only those of the whole solution on average are known.
+        before = sample.logprob * len(prefix) / max(1, sample.tokens)
+        beam = replace(beam, logprob=before + beam.logprob)
         return await self._score_and_emit(beam, index)
 
     async def sample_unscored(self, index: int, thinking: int | None = None) -> Sample:

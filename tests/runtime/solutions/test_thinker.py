@@ -109,6 +109,20 @@ def test_a_cut_off_thought_is_thought_on_from_its_own_tokens() -> None:
     assert run.cost.thinking_tokens == 31  # all but the opening's newline, each once
 
 
+def test_a_thought_that_is_cut_off_does_not_tell_how_long_it_was() -> None:
+    def cut(letters: int) -> Sample:
+        run = thinking_run(ScriptedThinker(letters))
+
+        async def capped() -> Sample:
+            return await run.continue_thought(await run.sample(0), 0, 11, kept=11)
+
+        return asyncio.run(capped())
+
+    short, long = cut(30), cut(300)
+    assert short.tokens == long.tokens
+    assert short.logprob == pytest.approx(long.logprob, rel=0.2)
+
+
 def test_stops_and_step_ends_sleep_until_the_thought_has_ended() -> None:
     settings = replace(SETTINGS, stops=("aaa",))
     sample = drawn(thinking_run(ScriptedThinker(LETTERS), settings))
