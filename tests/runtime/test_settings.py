@@ -61,9 +61,11 @@ def test_models_are_found_from_a_linked_folder(
     for base in (Path("out/artifact"), folders / "deep" / "down" / "artifact"):
         for which, name in {"model": "model", "verifier": "verifier", "reviser": "reviser"}.items():
             found = written.local_folder(base, which)
-            assert found is not None and found.samefile(folders / name)
+            assert found is not None
+            assert found.samefile(folders / name)
         grader = grader_file(written.answers, base)
-        assert grader is not None and grader.samefile(folders / "grader.py")
+        assert grader is not None
+        assert grader.samefile(folders / "grader.py")
 
 
 @pytest.mark.slow
