@@ -12,9 +12,7 @@ import numpy as np
 
 from allocator.plan import Plan
 from calibration.replay.replay import Outcomes
-
-# Searches are compared among the easiest, the middling and the hardest prompts.
-PARTS = 3
+from calibration.settings import RACE_PARTS
 
 
 def leaders(outcomes: Outcomes, searches: Sequence[Plan]) -> list[Plan]:
@@ -28,9 +26,10 @@ def leaders(outcomes: Outcomes, searches: Sequence[Plan]) -> list[Plan]:
         searches: all that were run.
 
     Returns:
-        One to `PARTS` of each cost, cheapest first.
+        One to `calibration.settings.RACE_PARTS` of each cost, cheapest first.
     """
-    parts = np.array_split(np.argsort(-outcomes.measured(0).mean(axis=1), kind="stable"), PARTS)
+    order = np.argsort(-outcomes.measured(0).mean(axis=1), kind="stable")
+    parts = np.array_split(order, RACE_PARTS)
     found: list[Plan] = []
     for _, group in groupby(sorted(searches, key=_cost), key=_cost):
         plans = list(group)
