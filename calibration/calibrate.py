@@ -80,7 +80,8 @@ async def calibrate(
     check_tables(out, options.budgets, options.pilots, options.n_bins, len(prompts))
     options.check_searches(settings.reviser is not None, settings.verifier is not None)
     marks = settings.marks(Path()) if options.thinking else None
-    options.check_thinking(marks and deepest_cap(settings.sampling.max_tokens, marks))
+    max_tokens = settings.sampling.max_tokens
+    options.check_thinking(None if marks is None else deepest_cap(max_tokens, marks))
     _check_confidence(settings)
     folder = out.with_name(f"{out.name}.samples")
     with exclusive(folder / LOCK, out):

@@ -9,14 +9,14 @@ from allocator.errors import InputError
 from allocator.lock import check_writable
 from allocator.plan import CONSIDERED, MAX_BEAMS, SEARCHES, Plan, Strategy, plan_grid
 from calibration.data.questions import MIN_PROMPTS
+from calibration.fitting.race import PARTS
 
 ScoringChoice = Literal["fitted", "verifier"]
 
 # Searches run per prompt: with a single run, search plans would be chosen by luck.
 RUNS = 4
-# Prompts on which all searches are run, and parts of them in which one leads at its cost: the
-# easiest, the middling and the hardest.
-RACED, RACE_PARTS = 100, 3
+# Prompts on which all searches are run. Thirds of them tell which leads at its cost.
+RACED = 100
 
 Widths = Literal["paper", "every"]
 
@@ -131,11 +131,11 @@ class CalibrationSettings:
         ):
             if value < 1:
                 raise InputError(name, value, "give at least 1")
-        if self.raced < RACE_PARTS:
+        if self.raced < PARTS:
             raise InputError(
                 "race",
                 self.raced,
-                f"give at least {RACE_PARTS}: searches are compared on the easiest, the middling "
+                f"give at least {PARTS}: searches are compared on the easiest, the middling "
                 "and the hardest of these prompts",
             )
         if self.lookaheads and "beam_search" not in self.strategies:

@@ -12,7 +12,9 @@ import numpy as np
 
 from allocator.plan import Plan
 from calibration.replay.replay import Outcomes
-from calibration.settings import RACE_PARTS
+
+# Searches are compared among the easiest, the middling and the hardest prompts.
+PARTS = 3
 
 
 def leaders(outcomes: Outcomes, searches: Sequence[Plan]) -> list[Plan]:
@@ -26,10 +28,10 @@ def leaders(outcomes: Outcomes, searches: Sequence[Plan]) -> list[Plan]:
         searches: all that were run.
 
     Returns:
-        One to `calibration.settings.RACE_PARTS` of each cost, cheapest first.
+        One to `PARTS` of each cost, cheapest first.
     """
     order = np.argsort(-outcomes.measured(0).mean(axis=1), kind="stable")
-    parts = np.array_split(order, RACE_PARTS)
+    parts = np.array_split(order, PARTS)
     found: list[Plan] = []
     for _, group in groupby(sorted(searches, key=_cost), key=_cost):
         plans = list(group)

@@ -115,7 +115,7 @@ def reviser_context(base: Path, context: int) -> int:
     """
     from transformers import AutoConfig
 
-    return max(AutoConfig.from_pretrained(base).max_position_embeddings, context)
+    return max(int(AutoConfig.from_pretrained(base).max_position_embeddings), context)
 
 
 def train_reviser(
