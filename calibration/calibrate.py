@@ -37,6 +37,7 @@ from predictors.scoring import Scoring
 from runtime.artifact import SAMPLES
 from runtime.engines.loading import EngineName
 from runtime.settings import Settings
+from runtime.solutions.thinker import deepest_cap
 from runtime.verifiers.loading import VerifierEngine
 
 
@@ -78,7 +79,9 @@ async def calibrate(
     check_jobs(n_jobs)
     check_tables(out, options.budgets, options.pilots, options.n_bins, len(prompts))
     options.check_searches(settings.reviser is not None, settings.verifier is not None)
-    options.check_thinking(bool(options.thinking) and settings.marks(Path()) is not None)
+    marks = settings.marks(Path()) if options.thinking else None
+    max_tokens = settings.sampling.max_tokens
+    options.check_thinking(None if marks is None else deepest_cap(max_tokens, marks))
     _check_confidence(settings)
     folder = out.with_name(f"{out.name}.samples")
     with exclusive(folder / LOCK, out):

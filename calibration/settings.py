@@ -9,6 +9,7 @@ from allocator.errors import InputError
 from allocator.lock import check_writable
 from allocator.plan import CONSIDERED, MAX_BEAMS, SEARCHES, Plan, Strategy, plan_grid
 from calibration.data.questions import MIN_PROMPTS
+from calibration.fitting.race import PARTS
 
 ScoringChoice = Literal["fitted", "verifier"]
 
@@ -75,15 +76,16 @@ class CalibrationSettings:
             if depth is not None
         ]
 
-    def check_thinking(self, thinks: bool) -> None:
+    def check_thinking(self, deepest: int | None) -> None:
         """Check the depths of thought.
 
         Args:
-            thinks: whether the model has thoughts that can be capped.
+            deepest: the largest cap that thoughts can reach, see
+                `runtime.solutions.thinker.deepest_cap`; None for a model without thoughts.
 
         Raises:
-            InputError: depths for a model without thoughts, a single one, or token budgets without
-                depths or below 1.
+            InputError: depths for a model without thoughts, a single one, or one that thoughts
+                cannot reach; or token budgets without depths or below 1.
         """
         if self.token_budgets and not self.thinking:
             raise InputError(
@@ -95,7 +97,7 @@ class CalibrationSettings:
             raise InputError(
                 "token-budgets", list(self.token_budgets), "give budgets of at least 1 token"
             )
-        if not thinks:
+        if deepest is None:
             raise InputError(
                 "thinking",
                 list(self.thinking),
@@ -104,13 +106,20 @@ class CalibrationSettings:
             )
         if len(set(self.thinking)) < 2:
             raise InputError("thinking", list(self.thinking), "give at least two to choose among")
+        if max(depth or 0 for depth in self.thinking) > deepest:
+            raise InputError(
+                "thinking",
+                list(self.thinking),
+                f"--max-tokens leaves room for depths up to {max(deepest, 0)}, and an answer; give "
+                "a greater --max-tokens, or lesser depths",
+            )
 
     def check_searches(self, has_reviser: bool, has_verifier: bool = True) -> None:
         """Check the strategies and how often searches are run.
 
         Raises:
             InputError: an unknown strategy, one that needs a reviser or a verifier where there is
-                none, or a number below 1.
+                none, a number below 1, or too few prompts for a race.
         """
         unknown = [name for name in self.strategies if name not in get_args(Strategy)]
         if unknown:
@@ -118,11 +127,17 @@ class CalibrationSettings:
         for name, value in (
             ("max-beams", self.max_beams),
             ("runs", self.runs),
-            ("race", self.raced),
             *(("lookahead", steps) for steps in self.lookaheads),
         ):
             if value < 1:
                 raise InputError(name, value, "give at least 1")
+        if self.raced < PARTS:
+            raise InputError(
+                "race",
+                self.raced,
+                f"give at least {PARTS}: searches are compared on the easiest, the middling "
+                "and the hardest of these prompts",
+            )
         if self.lookaheads and "beam_search" not in self.strategies:
             raise InputError(
                 "lookahead", list(self.lookaheads), "it goes with beam_search; leave it out"

@@ -177,12 +177,12 @@ class Settings(JsonArtifact):
     def relative_to(self, base: Path) -> "Settings":
         """The same with local model folders, and a grader's file, written as seen from `base`."""
         local = {
-            which: os.path.relpath(name, base)
+            which: _seen_from(base, model)
             for which in self.models()
-            if Path(name := getattr(self, which)).is_dir()
+            if (model := Path(getattr(self, which))).is_dir()
         }
         if (grader := grader_file(self.answers, Path())) is not None:
-            local["answers"] = PREFIX + os.path.relpath(grader, base)
+            local["answers"] = PREFIX + _seen_from(base, grader)
         return self.model_copy(update=local)
 
     def with_absolute_paths(self, base: Path) -> "Settings":
@@ -203,3 +203,12 @@ class Settings(JsonArtifact):
         if grader is not None and not Path(self.answers.removeprefix(PREFIX)).is_absolute():
             local["answers"] = PREFIX + str(grader.resolve())
         return self.model_copy(update=local)
+
+
+def _seen_from(base: Path, path: Path) -> str:
+    """A path as seen from a folder.
+
+    Folders are resolved first: the parent of a link to a folder is that of its target. What the
+    path itself names may be a link, and stays one.
+    """
+    return os.path.relpath(path.parent.resolve() / path.name, base.resolve())

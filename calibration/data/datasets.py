@@ -133,7 +133,7 @@ class _Row:
             whole = self.text("solution")
             extracted, missing = last_boxed(whole), r"its solution has no \boxed{answer}"
         else:
-            return self.text("answer")
+            return self.text("answer").strip()
         if extracted is None:
             raise InputError(self.where, whole[-SHOWN_CHARACTERS:], missing)
         return extracted

@@ -30,7 +30,8 @@ def leaders(outcomes: Outcomes, searches: Sequence[Plan]) -> list[Plan]:
     Returns:
         One to `PARTS` of each cost, cheapest first.
     """
-    parts = np.array_split(np.argsort(-outcomes.pass_at_1(0).mean(axis=1), kind="stable"), PARTS)
+    order = np.argsort(-outcomes.pass_at_1(0).mean(axis=1), kind="stable")
+    parts = np.array_split(order, PARTS)
     found: list[Plan] = []
     for _, group in groupby(sorted(searches, key=_cost), key=_cost):
         plans = list(group)

@@ -70,6 +70,16 @@ class Journal:
                 f"line {number + 1} is damaged ({error}); remove the file",
             ) from None
 
+    @staticmethod
+    def begun_with(path: Path) -> dict[str, Any]:
+        """The settings that a journal was begun with; empty where there is none to be read."""
+        try:
+            with path.open("rb") as file:
+                begun = json.loads(file.readline())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return begun if isinstance(begun, dict) else {}
+
     def add(self, prompt: int, result: Any) -> None:
         """Store a prompt's result."""
         self.results[prompt] = result

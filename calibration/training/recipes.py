@@ -173,19 +173,22 @@ async def reviser_recipe(
         correct.
 
     Raises:
-        InputError: unusable input; or no solution is right, or all are.
+        InputError: unusable input; no solution is right, or all are; or most chains have no room
+            for attempts.
         ModelError: training has diverged.
     """
     from calibration.training.fine_tune import release_memory
-    from calibration.training.reviser import train_reviser
+    from calibration.training.reviser import reviser_context, train_reviser
 
     trained = source.trained
+    chains = chains.model_copy(update={"context": reviser_context(trained, chains.context)})
     labels = LabelSettings(samples=chains.samples, rollouts=0, seed=chains.seed)
     with _alone(out, source) as folder:
         solutions = await _labelled(source, prompts, folder, labels)
         examples = _chain_examples(source, prompts, solutions, chains)
         train_reviser(trained, folder, examples, training, chains.context, console.print)
         release_memory()  # for the engines that measure it
+        _remove_chains_of_others(folder)
         held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
         drawn = await _chains(source, folder, held_out, folder, ChainSettings(seed=chains.seed))
         return flip_rates(drawn)
@@ -323,6 +326,18 @@ async def _chains(
         )
     journal.close()
     return drawn
+
+
+def _remove_chains_of_others(reviser: Path) -> None:
+    """Remove chains that measured a reviser which stood in this folder before.
+
+    Args:
+        reviser: the reviser's folder.
+    """
+    path = _beside(reviser, "chains")
+    begun = Journal.begun_with(path)
+    if "reviser" in begun and begun["reviser"] != model_fingerprint(reviser):
+        path.unlink()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from rapidfuzz.distance import Levenshtein
 
+from allocator.errors import InputError
 from calibration.training.fine_tune import (
     Example,
     attention,
@@ -42,10 +43,13 @@ def chains_of(
             stand together.
         again: what `runtime.reviser.ask_again` gives, for each prompt.
         decode: token ids as text.
-        settings: how the chains are made.
+        settings: how the chains are made; `context` limits each with its target.
+
+    Raises:
+        InputError: most chains have no room for any attempt.
     """
     rng = np.random.default_rng(settings.seed)
-    examples = []
+    examples, chains_without_room, chains_with_attempts = [], 0, 0
     for prompt, of_prompt in groupby(solutions, key=lambda s: s.prompt):
         listed = list(of_prompt)
         prompt_ids = tuple(listed[0].token_ids[: listed[0].start])
@@ -72,12 +76,21 @@ def chains_of(
                 chain = [pool[i] for i in order[:length]]
             room = settings.context - len(whole)
             context = revision_context(prompt_ids, again[prompt], [*map(_whole, chain)], room)
+            chains_with_attempts += bool(chain)
+            chains_without_room += bool(chain) and context == prompt_ids
             last = set(chain[-1]) if chain else set(target)
             weights = [
                 1.0 if step in last else settings.changed_weight for step in target for _ in step
             ]
             targets = [float("nan")] * len(context) + weights
             examples.append(Example(prompt, context + whole, targets))
+    if 2 * chains_without_room > chains_with_attempts:
+        raise InputError(
+            "context",
+            settings.context,
+            f"{chains_without_room} of {chains_with_attempts} chains have no room for any attempt "
+            "before their target, and teach no revision; raise it",
+        )
     return examples
 
 
@@ -91,6 +104,18 @@ def _steps(solution: LabelledSolution) -> list[Tokens]:
 
 def _whole(steps: Sequence[Tokens]) -> Tokens:
     return tuple(token for step in steps for token in step)
+
+
+def reviser_context(base: Path, context: int) -> int:
+    """The context of a reviser in tokens: the base's where that is longer.
+
+    Args:
+        base: the language model's folder.
+        context: as requested.
+    """
+    from transformers import AutoConfig
+
+    return max(int(AutoConfig.from_pretrained(base).max_position_embeddings), context)
 
 
 def train_reviser(
@@ -125,7 +150,7 @@ def train_reviser(
     config = AutoConfig.from_pretrained(
         base, attention_dropout=settings.dropout, attn_implementation=attention()
     )
-    config.max_position_embeddings = max(config.max_position_embeddings, context)
+    config.max_position_embeddings = reviser_context(base, context)
     model = AutoModelForCausalLM.from_pretrained(base, config=config, dtype="float32")
     fine_tune(model, model, base, examples, reviser_loss, settings, out, log, keep_last=True)
 

@@ -28,6 +28,9 @@ _LETTER = re.compile(
     # A dash leads to what the choice says; before anything but a word it is a minus.
     r"|(?P<bare>[A-Z])(?=$|[).:,;}\"'”]|\s+[-–—]\s+[A-Za-z]{2})))"
 )
+_LONE_LETTER = re.compile(r"[(\[]?[A-Za-z][)\].:]?")
+# Several letters, as in ``A, C`` and ``(A) and (B)``: no single choice.
+_LETTERS = re.compile(r"(?:[\W_]*\b(?:[A-Z]|and|or)\b)+[\W_]*")
 _CHOSEN = re.compile(
     r"\((?P<bracketed>[A-Z])\)|^[*_ ]*(?P<alone>[A-Z])[*_. ]*$|^\*\*(?P<bold>[A-Z])[.):]?\*\*"
     r"|\b(?i:option|choice)\s+is:?\s+[*_(\"']*(?P<said>[A-Z])\b"
@@ -109,6 +112,19 @@ def choice(text: str, count: int = 26) -> str | None:
     found = _LETTER.match(tidy(text))
     letter = found and _named(found)
     return letter if letter and ord(letter) - ord("A") < count else None
+
+
+def given_choice(text: str, count: int) -> str | None:
+    """The letter of a right answer as data sets give it: ``B``, ``b``, ``(B)``, ``B) Paris``.
+
+    Args:
+        text: the right answer. Several letters are no choice.
+        count: how many choices there are, from A.
+    """
+    text = text.strip()
+    if _LONE_LETTER.fullmatch(text):
+        return choice(text.upper(), count)
+    return None if _LETTERS.fullmatch(text) else choice(text, count)
 
 
 def last_choice(text: str, count: int) -> str | None:

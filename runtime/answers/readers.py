@@ -15,6 +15,7 @@ from runtime.answers.extraction import (
     answer_line,
     choice,
     find_answer,
+    given_choice,
     last_boxed,
     last_choice,
     stated,
@@ -101,7 +102,7 @@ class Reader:
 
 
 class PatternAnswers(Reader):
-    """Answers found by a regular expression and compared letter by letter.
+    """Answers found by a regular expression and compared letter by letter, without outer space.
 
     Args:
         pattern: its first group is the answer; the last match in a solution counts.
@@ -125,6 +126,9 @@ class PatternAnswers(Reader):
         if not found:
             return None
         return str(found[-1] if self._pattern.groups == 1 else found[-1][0])
+
+    def _keys(self, answers: Sequence[str]) -> dict[str, str]:
+        return {answer: answer.strip() for answer in answers}
 
 
 class ChoiceAnswers(Reader):
@@ -150,6 +154,10 @@ class ChoiceAnswers(Reader):
             if (found := find(text)) and (letter := choice(found, self._count)):
                 return letter
         return last_choice(text, self._count)
+
+    def _keys(self, answers: Sequence[str]) -> dict[str, str]:
+        """Right answers may be ``(B)``, ``b`` or ``B) Paris``, which all are ``B``."""
+        return {answer: given_choice(answer, self._count) or answer.strip() for answer in answers}
 
 
 class MathAnswers(Reader):

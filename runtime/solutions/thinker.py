@@ -22,6 +22,26 @@ from runtime.verifiers.base import Context
 ANSWER_TOKENS = 1024
 
 
+def answer_room(max_tokens: int, cutoff: Sequence[int]) -> int:
+    """Tokens that a capped thought leaves for the text that ends it, and for the answer.
+
+    Args:
+        max_tokens: tokens of a solution at most.
+        cutoff: the text that ends the thought.
+    """
+    return min(ANSWER_TOKENS, max_tokens // 4) + len(cutoff)
+
+
+def deepest_cap(max_tokens: int, marks: ThoughtMarks) -> int:
+    """The largest cap that a thought can reach; at a larger one it ends here as well.
+
+    Args:
+        max_tokens: tokens of a solution at most.
+        marks: the marks of the model's thoughts.
+    """
+    return max_tokens - len(marks.start) - answer_room(max_tokens, marks.cutoff)
+
+
 class Thinker:
     """Samples solutions of one prompt, thoughts included.
 
@@ -143,7 +163,7 @@ class Thinker:
         cutoff = marks.cutoff
         if self._calls.settings.constraint is not None:  # it is the answer's from its beginning
             cutoff = marks.ended
-        answer = min(ANSWER_TOKENS, builder.draw.max_tokens // 4) + len(cutoff)
+        answer = answer_room(builder.draw.max_tokens, cutoff)
         depth = marks.length(builder.solution, self._place == "inside") or 0
         more = min(cap - depth, builder.left - answer)
         if more > 0:

@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 
 from allocator.flops import ModelSizes
 from benchmarks.testbed.paths import SETTINGS
+from runtime.answers.graders import grader_file
 from runtime.engines.base import SamplingSettings
 from runtime.models import open_models
 from runtime.settings import Settings
@@ -43,6 +44,28 @@ def test_sizes_are_unknown_where_one_is(folders: Path) -> None:
     (folders / "verifier" / "model.safetensors").unlink()
     assert settings_of("model").sizes(folders) is not None
     assert settings_of("model", "verifier").sizes(folders) is None
+
+
+def test_models_are_found_from_a_linked_folder(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folders / "deep" / "down" / "artifact").mkdir(parents=True)
+    (folders / "out").symlink_to(folders / "deep" / "down")
+    (folders / "linked").symlink_to(folders / "verifier")
+    (folders / "grader.py").write_text("")
+    monkeypatch.chdir(folders)
+    names = {"verifier": "linked", "reviser": "out/../../reviser", "answers": "python:grader.py"}
+    settings = settings_of("model").model_copy(update=names)
+    written = settings.relative_to(Path("out/artifact"))
+    assert written.verifier == "../../../linked", "elsewhere on another machine"
+    for base in (Path("out/artifact"), folders / "deep" / "down" / "artifact"):
+        for which, name in {"model": "model", "verifier": "verifier", "reviser": "reviser"}.items():
+            found = written.local_folder(base, which)
+            assert found is not None
+            assert found.samefile(folders / name)
+        grader = grader_file(written.answers, base)
+        assert grader is not None
+        assert grader.samefile(folders / "grader.py")
 
 
 @pytest.mark.slow

@@ -182,6 +182,7 @@ def test_a_plan_over_the_budget() -> None:
         (["--bins", "0"], "give at least 1"),
         (["--max-beams", "0"], "max-beams: 0"),
         (["--race", "0"], "race: 0"),
+        (["--race", "2"], "race: 2: give at least 3"),
         (["--lookahead", "1,0"], "lookahead: 0"),
         (["--lookahead", "1", "--strategies", "dvts"], "it goes with beam_search"),
         (["--temperature", "-1"], "temperature"),

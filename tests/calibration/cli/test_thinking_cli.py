@@ -95,6 +95,7 @@ def test_depths_that_cannot_be_are_refused(tmp_path: Path) -> None:
         ("deep", "give off, full, or a number of tokens"),
         ("0,full", "give off, full, or a number of tokens"),
         ("full", "give at least two to choose among"),
+        ("off,371,full", "thinking: [0, 371, None]: --max-tokens leaves room for depths up to 370"),
     ):
         message = refused(*calibrate(out, CALIBRATION_PROMPTS, "--thinking", depths))
         assert says in " ".join(message.split())

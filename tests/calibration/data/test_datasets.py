@@ -157,6 +157,11 @@ def test_formats_are_recognised_by_their_columns(tmp_path: Path) -> None:
     assert texts(math) == ["Half?"]
 
 
+def test_right_answers_have_no_space_around_them(tmp_path: Path) -> None:
+    source = lines(tmp_path / "rows.jsonl", [{"prompt": "1+1 ", "answer": " 2\n"}])
+    assert read_graded_prompts(source, AUTO) == [("1+1 ", "2")]
+
+
 def test_columns_stand_for_the_formats_own(tmp_path: Path) -> None:
     source = lines(tmp_path / "d.jsonl", [{"question": "1+1", "answer": "no", "gold": "2"}])
     assert read_graded_prompts(source, DataSettings(columns="prompt=question,answer=gold")) == [

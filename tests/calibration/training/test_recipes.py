@@ -49,6 +49,18 @@ def solutions(tokenizer: Any) -> list[LabelledSolution]:
     return found
 
 
+def long_solutions(tokenizer: Any) -> list[LabelledSolution]:
+    """A right and six wrong solutions of each prompt, of 63 tokens."""
+    before = tokenizer.encode("<user>1+1<assistant>")
+
+    def solution(number: int, answer: str) -> LabelledSolution:
+        ids = before + tokenizer.encode("9" * 60 + f"#{answer}<end>")
+        right, start = [float(answer == "2")], len(before)
+        return LabelledSolution(number, ids, start, [len(ids) - 1], right, start)
+
+    return [solution(number, answer) for number in range(len(PROMPTS)) for answer in "2345670"]
+
+
 def test_a_reviser_that_is_being_measured_is_not_trained_again(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +104,62 @@ def test_a_reviser_that_is_being_measured_is_not_trained_again(
     assert train(context=16384) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert train(context=16384) == 1, "what has ended well may be trained anew"
+
+
+@pytest.mark.parametrize(("context", "longest"), [(64, 256), (300, 300)])
+def test_chains_fill_the_context_of_their_reviser(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: int, longest: int
+) -> None:
+    """The base has 256 tokens of context."""
+
+    async def labelled(*_: object, **__: object) -> list[LabelledSolution]:
+        return long_solutions(tokenizer)
+
+    async def measured(*_: object) -> list[list[LabelledSolution]]:
+        return []
+
+    trained: list[Any] = []
+    monkeypatch.setattr(recipes, "_labelled", labelled)
+    monkeypatch.setattr(recipes, "_chains", measured)
+    monkeypatch.setattr(reviser, "train_reviser", lambda *given: trained.append(given))
+    chains = ReviserSettings(samples=2, context=context)
+    asyncio.run(reviser_recipe(SOURCE, PROMPTS, tmp_path / "out", chains, TrainSettings()))
+    ((_, _, examples, _, asked, _),) = trained
+    lengths = [len(example.token_ids) for example in examples]
+    assert longest - 80 < max(lengths) <= longest
+    assert asked == longest
+
+
+def test_a_reviser_that_is_trained_again_is_measured_anew(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def labelled(*_: object, **__: object) -> list[LabelledSolution]:
+        return solutions(tokenizer)
+
+    def train(seed: int) -> str:
+        """Train a reviser; returns the journal of the chains that measured it."""
+        training = TrainSettings(batch=32, max_epochs=1, learning_rate=1e-3, seed=seed)
+        chains = ReviserSettings(samples=2)
+        asyncio.run(reviser_recipe(source, PROMPTS, tmp_path / "out", chains, training))
+        return (tmp_path / "out.chains.jsonl").read_text()
+
+    monkeypatch.setattr(recipes, "_labelled", labelled)
+    sampling = SamplingSettings(step_end="\n", max_tokens=8)
+    source = SOURCE.model_copy(update={"sampling": sampling})
+    first = train(seed=0)
+    assert train(seed=0) == first
+    second = train(seed=1)
+    assert second.partition("\n")[0] != first.partition("\n")[0]
+    assert second.count("\n") == first.count("\n")
+
+
+def test_chains_without_room_for_attempts_are_refused(tokenizer: Any) -> None:
+    labelled = long_solutions(tokenizer)
+    again = [(1, 2, 3)] * len(PROMPTS)
+    short = ReviserSettings(samples=2, context=128)
+    refusal = r"context: 128: \d+ of \d+ chains have no room for any attempt .* raise it"
+    with pytest.raises(InputError, match=refusal):
+        reviser.chains_of(labelled, again, tokenizer.decode, short)
 
 
 def never(*_: object, **__: object) -> None:

@@ -382,6 +382,35 @@ def test_multiple_choice(name: str, text: str, answer: str | None) -> None:
     assert answers_for(name).extract(text) == answer
 
 
+@pytest.mark.parametrize(
+    ("name", "gold", "equal"),
+    [
+        ("choices:4", "B\n", True),
+        ("choices:4", "(B)", True),
+        ("choices:4", "b", True),
+        ("choices:4", " b) ", True),
+        ("choices:4", "B) Paris", True),
+        ("choices:4", "B. 5 and 7", True),
+        ("choices:4", "B, C", False),
+        ("choices:4", "(B) and (C)", False),
+        ("choices:4", "Berlin", False),
+        ("choices:4", "b is right", False),
+        ("pattern:#(.+)", "B ", True),
+        ("pattern:#(.+)", "b", False),
+        ("pattern:#(.+)", "(B)", False),
+    ],
+)
+def test_right_answers_as_data_sets_write_them(name: str, gold: str, equal: bool) -> None:
+    assert equivalent(answers_for(name), gold, "B") is equal
+    assert not equivalent(answers_for(name), gold, "A")
+
+
+def test_space_after_what_a_pattern_finds_is_no_difference() -> None:
+    answers = answers_for("pattern:#(.+)")
+    found = [answers.extract("#42 "), answers.extract("#42")]
+    assert answers.canonicalize(["42", *found]) == ["42"] * 3
+
+
 @pytest.mark.parametrize("name", ["choices:1", "choices:27", "choices:x", "choices:", "pattern:"])
 def test_unusable_settings(name: str) -> None:
     with pytest.raises(InputError, match="answers"):

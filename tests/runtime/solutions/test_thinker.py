@@ -15,6 +15,7 @@ from runtime.engines.constraint import Constraint
 from runtime.frontend.answer_form import structured_form
 from runtime.prompt_run import PromptRun
 from runtime.solutions.beam import Beam
+from runtime.solutions.thinker import deepest_cap
 from runtime.strategies.best_of_n import best_of_n
 from tests.support.thinking import (
     END,
@@ -206,6 +207,16 @@ def test_a_cap_leaves_room_for_the_answer() -> None:
     assert sample.forced
     assert sample.answer is not None
     assert sample.tokens <= SETTINGS.sampling.max_tokens
+
+
+def test_no_thought_reaches_a_cap_beyond_the_deepest() -> None:
+    for cutoff in ("", "\n</think>\n\n#"):
+        marks = thinking_models(ScriptedThinker(LETTERS), cutoff).marks
+        assert marks is not None
+        deepest = deepest_cap(200, marks)
+        for cap in (deepest - 1, deepest, deepest + 1):
+            sample = drawn(thinking_run(ScriptedThinker(300), cutoff=cutoff), cap)
+            assert (sample.thinking, sample.forced) == (min(cap, deepest), True)
 
 
 def test_the_answers_beginning_may_be_written_too() -> None:
