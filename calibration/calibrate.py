@@ -25,7 +25,7 @@ from calibration.replay.parallel import check_jobs
 from calibration.replay.replay import Replay
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
-from calibration.sampling.collect import PromptRecord, Work, check_answers, in_order
+from calibration.sampling.collect import PromptRecord, Work, check_answers, in_order, unanswered
 from calibration.sampling.collectors import Collector, open_collector
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.steps import PROMPTS as STEP_PROMPTS
@@ -192,9 +192,10 @@ def _fit(
         thinking = fit_thinking(thoughts, n_jobs=n_jobs).policy
         warnings = (*calibration.warnings, *tokens.notes)
         calibration = replace(calibration, tokens=tokens, thinking=thinking, warnings=warnings)
+    notes = [*unanswered(records, settings.sampling.max_tokens)]
     if missing := _missing_steps(records, settings):
-        note = f"{missing}; the verifier scores the others at their end alone"
-        calibration = replace(calibration, warnings=(*calibration.warnings, note))
+        notes.append(f"{missing}; the verifier scores the others at their end alone")
+    calibration = replace(calibration, warnings=(*calibration.warnings, *notes))
     summary = summarise(
         replay,
         calibration,

@@ -1,7 +1,7 @@
 """Sampling a data set: independent solutions and searches of every prompt."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from allocator.errors import InputError
@@ -16,6 +16,7 @@ from runtime.request import RequestSettings
 from runtime.strategies import STRATEGIES
 
 PROMPTS_IN_FLIGHT = 32
+NOTED = 0.1  # share of samples without an answer of which the user is told
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,21 @@ def check_answers(records: Sequence[PromptRecord], answers: str) -> None:
     correct = [right for record in records for right in record.independent.correct]
     if not any(correct):
         raise unmatched(answers, records[0].gold, records[0].independent.samples[0].answer)
+
+
+def unanswered(records: Sequence[PromptRecord], max_tokens: int) -> Iterator[str]:
+    """Notes for the user where many samples count as wrong for having no answer.
+
+    Args:
+        records: graded records.
+        max_tokens: tokens that a solution had at most.
+    """
+    samples = [sample for record in records for sample in record.independent.samples]
+    ended = [sample for sample in samples if sample.ended]
+    if (cut := 1 - len(ended) / len(samples)) > NOTED:
+        yield f"{cut:.0%} of the samples were cut off at {max_tokens} tokens; see --max-tokens"
+    if ended and (lost := sum(s.answer is None for s in ended) / len(ended)) > NOTED:
+        yield f"{lost:.0%} of the samples that ended have no answer; see --answers"
 
 
 def unmatched(answers: str, gold: str, sampled: str | None) -> InputError:

@@ -57,9 +57,9 @@ async def sample_chains(
 
     await journal.fill(one, prompts, done)
     return [
-        [LabelledSolution(**attempt) for attempt in chain]
+        [LabelledSolution.of_row(attempt) for attempt in chain]
         for index in range(len(prompts))
-        for chain in journal.results[index]
+        for chain in journal.result(index)
     ]
 
 

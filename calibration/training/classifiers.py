@@ -1,8 +1,9 @@
 """Training verifiers: PRM and ORM (section "Verifiers", app. F and J)."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,17 +141,18 @@ def add_layers(
 
 def prm_example(solution: LabelledSolution) -> Example:
     """Every token of a step has the step's label; tokens before the rollout have none."""
-    targets = [float("nan")] * len(solution.token_ids)
+    targets = array("f", [nan]) * len(solution.token_ids)
     start = solution.start
     for end, label in zip(solution.positions, solution.labels, strict=True):
-        targets[start : end + 1] = [label] * (end + 1 - start)
+        targets[start : end + 1] = array("f", [label]) * (end + 1 - start)
         start = end + 1
     return Example(solution.prompt, solution.token_ids, targets, solution.prompt_tokens)
 
 
 def orm_example(solution: LabelledSolution) -> Example:
     """The last token has the label of the whole solution."""
-    targets = [*[float("nan")] * (len(solution.token_ids) - 1), solution.labels[-1]]
+    targets = array("f", [nan]) * len(solution.token_ids)
+    targets[-1] = solution.labels[-1]
     return Example(solution.prompt, solution.token_ids, targets, solution.prompt_tokens)
 
 

@@ -182,7 +182,7 @@ def _digest(examples: Sequence[Example]) -> str:
     for example in examples:
         length = len(example.token_ids)
         found.update(np.array([example.prompt, example.prompt_tokens, length]).tobytes())
-        found.update(np.array(example.token_ids).tobytes())
+        found.update(np.array(example.token_ids, dtype=np.int64).tobytes())
         found.update(np.array(example.targets, dtype=float).tobytes())
     return found.hexdigest()[:16]
 

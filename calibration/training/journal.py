@@ -17,14 +17,15 @@ PROMPTS_IN_FLIGHT = 256
 class Journal:
     """JSON lines: the settings of the work first, then each prompt's result as it is done.
 
-    A last line cut short by a crash is dropped, and its prompt is processed again.
+    A last line cut short by a crash is dropped, and its prompt is processed again. Results stay on
+    disk until they are read: those of thousands of prompts are gigabytes in memory.
 
     Args:
         path: the file; created with its folder if there is none.
         settings: what the results depend on; results that depend on others are refused.
 
     Attributes:
-        results: results by the prompt's number.
+        places: where the result of each prompt begins in the file, by the prompt's number.
 
     Raises:
         InputError: the file holds results of other settings, or is no journal.
@@ -32,7 +33,7 @@ class Journal:
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
-        self.results: dict[int, Any] = {}
+        self.places: dict[int, int] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         whole, begun = 0, dict(settings)
         if path.is_file():
@@ -40,11 +41,14 @@ class Journal:
                 for number, line in enumerate(file):
                     if not line.endswith(b"\n"):
                         break
-                    whole += len(line)
                     row = self._read(number, line)
-                    begun = begun if number else row
+                    if number:
+                        self.places[row["prompt"]] = whole
+                    else:
+                        begun = row
+                    whole += len(line)
             if begun != settings:
-                if self.results:
+                if self.places:
                     raise InputError(
                         "journal",
                         str(path),
@@ -53,17 +57,17 @@ class Journal:
                     )
                 whole = 0  # no result is lost
             os.truncate(path, whole)
-        self._file = path.open("a")
+        self._file = path.open("ab")
         if not whole:
             self._write(dict(settings))
 
     def _read(self, number: int, line: bytes) -> Any:
         try:
             row = json.loads(line)
-            if number:
-                self.results[row["prompt"]] = row["result"]
+            if number and not row.keys() >= {"prompt", "result"}:
+                raise ValueError("not a prompt's result")
             return row
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, AttributeError) as error:
             raise InputError(
                 "journal",
                 str(self.path),
@@ -82,8 +86,18 @@ class Journal:
 
     def add(self, prompt: int, result: Any) -> None:
         """Store a prompt's result."""
-        self.results[prompt] = result
+        self.places[prompt] = self._file.tell()
         self._write({"prompt": prompt, "result": result})
+
+    def result(self, prompt: int) -> Any:
+        """A prompt's result.
+
+        Raises:
+            KeyError: there is none yet.
+        """
+        with self.path.open("rb") as file:
+            file.seek(self.places[prompt])
+            return json.loads(file.readline())["result"]
 
     async def fill(
         self,
@@ -92,13 +106,13 @@ class Journal:
         done: Callable[[object], None],
     ) -> None:
         """Call `work` on every prompt without a result; `work` adds the result itself."""
-        todo = [item for item in enumerate(prompts) if item[0] not in self.results]
+        todo = [item for item in enumerate(prompts) if item[0] not in self.places]
         for _ in range(len(prompts) - len(todo)):
             done(None)
         await bounded(work, todo, PROMPTS_IN_FLIGHT, done)
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(row, separators=(",", ":")) + "\n")
+        self._file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -261,7 +261,7 @@ async def _labelled(
         _opened(source, "model", source.model) as engine,
         progress("Sampling prompts", len(prompts)) as done,
     ):
-        if stepwise and not journal.results:
+        if stepwise and not journal.places:
             await check_steps(engine, source.sampling, prompts, labels.seed)
         solutions = await label_prompts(
             engine, source.grader(engine.tokenizer), source.sampling, prompts, labels, journal, done

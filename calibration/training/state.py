@@ -82,6 +82,7 @@ class TrainingState:
         state["state"] = {
             i: {moment: tensors[f"optimizer.{i}.{moment}"] for moment in MOMENTS}
             for i in state["param_groups"][0]["params"]
+            if f"optimizer.{i}.step" in tensors  # the others have had no gradient yet
         }
         self._optimizer.load_state_dict(state)
         with warnings.catch_warnings():

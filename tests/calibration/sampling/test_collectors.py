@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
+from calibration.sampling.collect import PlanRun, PromptRecord, unanswered
 from calibration.sampling.collectors import LocalCollector, open_collector
 from runtime.engines.hidden import PromptEncoder
 from runtime.models import Models
+from tests.support.samples import make_sample
 
 PROMPTS = ["12+7*3", "5-9", "3+10+11"]
 
@@ -75,3 +77,18 @@ def test_no_engine_and_no_verifier_is_left_beside_the_model_that_reads_states(
     found: list[tuple[bool, bool]] = []
     assert run(read()).shape == (len(PROMPTS), 128)
     assert found == [(False, True)]
+
+
+def test_the_user_is_told_of_samples_without_an_answer() -> None:
+    def record(ended: bool, answer: str | None) -> PromptRecord:
+        sample = replace(make_sample(answer, 0.5), ended=ended)
+        return PromptRecord("1", "1", 5, PlanRun((sample,), (answer == "1",), 3), ({},))
+
+    whole, cut, empty = record(True, "1"), record(False, None), record(True, None)
+    assert [*unanswered([whole] * 9 + [cut], 160)] == []
+    assert [*unanswered([whole] * 9 + [empty], 160)] == []
+    assert [*unanswered([whole] * 6 + [cut] * 2 + [empty] * 2, 160)] == [
+        "20% of the samples were cut off at 160 tokens; see --max-tokens",
+        "25% of the samples that ended have no answer; see --answers",
+    ]
+    assert len([*unanswered([cut], 160)]) == 1

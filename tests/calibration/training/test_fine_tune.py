@@ -124,6 +124,22 @@ def test_a_state_of_other_weights_is_refused(tmp_path: Path) -> None:
         state(torch.nn.Linear(1, 1, bias=False)).load()
 
 
+def test_weights_without_a_gradient_so_far_are_resumed_too(tmp_path: Path) -> None:
+    class Half(torch.nn.Linear):
+        def forward(self, given: torch.Tensor) -> torch.Tensor:
+            return given * self.bias
+
+    def state(network: torch.nn.Module) -> TrainingState:
+        optimizer = torch.optim.AdamW(network.parameters())
+        network(torch.ones(1)).backward()
+        optimizer.step()
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+        return TrainingState(tmp_path / "out", network, optimizer, schedule, {})
+
+    state(Half(1, 1)).save({"epoch": 1})
+    assert state(Half(1, 1)).load() == {"epoch": 1}
+
+
 @pytest.mark.parametrize("loss", [partial(verifier_loss, classifier_logits), reviser_loss])
 def test_a_batch_in_several_passes_is_learnt_as_in_one(
     loss: Any, monkeypatch: pytest.MonkeyPatch

@@ -27,9 +27,9 @@ def test_labels_read_with_other_marks_are_not_taken(tmp_path: Path) -> None:
     def opened(thought: str) -> list[int]:
         marked = SOURCE.model_copy(update={"thought": thought})
         journal = marked.journal(tmp_path / "labels.jsonl", [("1+1", "2")])
-        journal.add(len(journal.results), [])
+        journal.add(len(journal.places), [])
         journal.close()
-        return list(journal.results)
+        return list(journal.places)
 
     assert opened("auto") == [0]
     assert opened("auto") == [0, 1]

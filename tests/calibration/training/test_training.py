@@ -109,7 +109,7 @@ def test_labelling_goes_on_where_it_stopped(tokenizer: Any, tmp_path: Path) -> N
     with path.open("a") as file:
         file.write('{"prompt":1,"resu')
     engine = CoinEngine(tokenizer)
-    assert len(Journal(path, settings.model_dump()).results) == 1
+    assert len(Journal(path, settings.model_dump()).places) == 1
     assert coin_labels(tokenizer, path, settings, engine) == whole
     assert len(engine.requests) < len(uninterrupted.requests)
     with pytest.raises(InputError, match="it was begun with"):

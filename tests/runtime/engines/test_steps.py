@@ -138,7 +138,7 @@ def test_a_prm_is_not_trained_of_solutions_without_steps(tmp_path: Path) -> None
     assert not out.exists()
     # Nothing was sampled for it: the same command with another step end is not refused.
     journal = Journal(tmp_path / "prm.samples.jsonl", {"step_end": "\n"})
-    assert journal.results == {}
+    assert journal.places == {}
     journal.add(0, [])
     journal.close()
     with pytest.raises(InputError, match="it was begun with"):
