@@ -23,7 +23,7 @@ def test_only_searches_that_led_are_run_on_every_prompt(tmp_path: Path) -> None:
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
     status, _, message = invoke(
         *("calibrate", prompts, "--out", artifact, *MODELS, *TASK),
-        *("--budgets", "1,4", "--pilots", "1", "--runs", "2", "--bins", "2"),
+        *("--budgets", "1,4", "--pilots", "1", "--runs", "1", "--bins", "2"),
         *("--strategies", "best_of_n,beam_search,dvts", "--beam-widths", "every"),
         *("--lookahead", "1", "--race", RACED),
     )
