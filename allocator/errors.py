@@ -3,13 +3,18 @@
 LONGEST = 500  # characters of a value in a message
 
 
+def shortened(text: str, longest: int = 60) -> str:
+    """A text for messages, cut short."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
 def shown(value: object) -> str:
     """A value as messages show it: its `repr`, cut short; its type where Python can write none."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of over 4,300 digits, or very deep nesting
         return f"<{type(value).__name__}>"
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    return shortened(text, LONGEST)
 
 
 class InputError(ValueError):

@@ -6,11 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from allocator.errors import InputError
+from allocator.errors import InputError, shortened
 from calibration.data.cells import as_text, is_blank
 from calibration.data.table_io import SHOWN_CHARACTERS, open_rows, pairs
 from runtime.answers import answer_line, last_boxed
-from runtime.engines.base import shortened
 
 Format = Literal["auto", "plain", "gsm8k", "math"]
 

@@ -13,14 +13,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 
-from allocator.errors import InputError, ModelError
+from allocator.errors import InputError, ModelError, shortened
 from runtime.answers.readers import DEADLINE, Reader, aside
 from runtime.answers.thought import THINK, Thought
 from runtime.answers.workers import OverdueError, WorkerPool
 from runtime.remembering import remember
 
 PREFIX = "python:"
-SHOWN_CHARACTERS = 60
 # Compared pairs that are kept: 724 different answers of one prompt have as many. At 300 bytes a
 # pair of short answers that is 80 megabytes.
 REMEMBERED = 2**18
@@ -172,7 +171,7 @@ def _called(file: str, function: Callable[..., object], *texts: str) -> object:
 
 
 def _failed(file: str, name: str, text: str, what: str) -> ModelError:
-    shown = text[:SHOWN_CHARACTERS] + ("..." if len(text) > SHOWN_CHARACTERS else "")
+    shown = shortened(text)
     return ModelError(f"grader {file}", f"{name} of {shown!r} {what}")
 
 

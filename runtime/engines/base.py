@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from allocator.errors import InputError
+from allocator.errors import InputError, shortened
 from predictors.token_logprobs import PlaceLogprobs
 from runtime.engines.tokenizer import encode_text
 from runtime.frontend.conversation import render_conversation
@@ -258,11 +258,6 @@ def check_room(engine: Engine, ids: Sequence[int], text: str) -> None:
             f"{len(ids)} tokens leave no room in the context of {engine.context_length}; "
             "shorten it: the maximum context length is for prompt and solution together",
         )
-
-
-def shortened(prompt: str) -> str:
-    """A prompt, shortened for error messages."""
-    return prompt if len(prompt) <= 60 else prompt[:57] + "..."
 
 
 @lru_cache(256)  # many draws of a path ask for it in turn

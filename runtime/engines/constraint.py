@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from allocator.errors import InputError
-from runtime.engines.base import Engine, shortened
+from allocator.errors import InputError, shortened
+from runtime.engines.base import Engine
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from allocator.errors import shortened
 from runtime.server.errors import ApiError, as_response
 
 DEEPEST = 64  # nested arrays and objects; a request has about five
@@ -128,7 +129,7 @@ def _bad(what: str) -> ApiError:
 
 def _shown(text: str) -> str:
     # Escaped, for the message has to be encoded.
-    return ascii(text if len(text) <= 40 else text[:37] + "...")
+    return ascii(shortened(text, 40))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

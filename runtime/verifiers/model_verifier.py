@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
-from allocator.errors import InputError
+from allocator.errors import InputError, shortened
 from runtime.concurrency import together
 from runtime.engines.base import HasProcess
 from runtime.engines.tokenizer import text_key
@@ -88,7 +88,7 @@ class ModelVerifier:
             return None
         taken = len(self._family.format_input(context, [()]).token_ids)
         if taken >= limit:
-            shown = context.prompt if len(context.prompt) <= 60 else context.prompt[:57] + "..."
+            shown = shortened(context.prompt)
             raise InputError(
                 "prompt",
                 shown,
