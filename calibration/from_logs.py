@@ -174,8 +174,7 @@ def fit_log(
         InputError: no sample is correct, or there is a 0 among the pilots.
     """
     _check_pilots(pilots)
-    if not log.correct.any():
-        raise InputError("correct", 0, "no sample of any question is correct; check the columns")
+    _check_solved(log)
     scoring = held_out = served = None
     if (found := fit_log_scoring(log, n_jobs)) is not None:
         scoring, held_out = found.scoring, found.held_out
@@ -202,6 +201,18 @@ def fit_log(
 def _check_pilots(pilots: Sequence[int]) -> None:
     if 0 in pilots:
         raise InputError("pilots", 0, "the prompts of a log are not read; leave 0 out")
+
+
+def _check_solved(log: Log) -> None:
+    """Check that a log has a correct sample.
+
+    Raises:
+        InputError: it has none; the message has the log's notes, which may say why.
+    """
+    if log.correct.any():
+        return
+    why = "no sample of any question is correct; check the columns"
+    raise InputError("correct", 0, "; ".join([why, *log.notes]))
 
 
 def _warnings(

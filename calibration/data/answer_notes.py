@@ -1,9 +1,14 @@
 """Notes on answers of a log that may count as wrong for how they are written."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.data.answer_codes import UNANSWERED
+from calibration.data.grading import answer_reader, are_solutions, canonicalized
+from runtime.answers import answers_for
+from runtime.answers.thought import KNOWN
 
 # Thoughts from which on their last forced answers are compared with the final ones, and the share
 # of equal ones below which these seem to be written in another way.
@@ -31,4 +36,33 @@ def forced_notes(
     return [
         f"of {ended.sum()} thoughts that ended, the last forced answer equals the final one in "
         f"{equal}: look at how both are written. --answers math reads answers out of sentences"
+    ]
+
+
+def value_notes(
+    questions: Sequence[int], texts: Sequence[str | None], golds: Sequence[str]
+) -> list[str]:
+    """A note where a question's answers are never its gold one letter by letter, but are by value.
+
+    Args:
+        questions: the question of each sample.
+        texts: its answer; None for none.
+        golds: the gold answer of its question.
+    """
+    rows = list(zip(questions, texts, golds, strict=True))
+    solved = {question for question, text, gold in rows if text == gold}
+    others = dict.fromkeys(row for row in rows if row[1] is not None and row[0] not in solved)
+    if not others:
+        return []
+    reader = answers_for("math", thoughts=KNOWN)
+    read = answer_reader(reader, are_solutions(reader, texts))
+    numbers, given, right = zip(*others, strict=True)
+    found, gold = canonicalized(reader, numbers, [read(text) for text in given], right)
+    compared = zip(numbers, found, gold, strict=True)
+    if not (equal := {number for number, one, other in compared if one == other}):
+        return []
+    have = "1 question has" if len(equal) == 1 else f"{len(equal)} questions have"
+    return [
+        f"{have} answers that are never the gold one letter by letter, but equal it by value, and "
+        "count as wrong: compare with --answers math"
     ]

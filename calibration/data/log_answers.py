@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from calibration.data.answer_codes import answer_codes, text_codes
-from calibration.data.answer_notes import forced_notes
+from calibration.data.answer_notes import forced_notes, value_notes
 from calibration.data.cells import as_answer, as_text, as_truth, is_blank
 from calibration.data.grading import answer_reader, are_solutions, canonicalized, forced_reader
 from calibration.data.log_rows import NO_VOTES, LogRows
@@ -41,7 +41,8 @@ def graded(
 
     Args:
         rows: the rows; notes are added on thoughts that have not ended, on `correct`, and on forced
-            answers that nothing grades, or that are hardly ever those of the samples.
+            answers that nothing grades, or that are hardly ever those of the samples, and on
+            answers that equal the gold ones by value alone.
         questions: the question of each.
         probed: the forced answers; None for none.
         reader: reads and compares answers; None for exact strings.
@@ -75,6 +76,8 @@ def graded(
         else:
             flat = [None if text is None else TRUTHS.get(text, text) for text in flat]
             golds = [TRUTHS.get(gold, gold) for gold in golds]
+            each = depths + 1
+            rows.notes.extend(value_notes(questions.tolist(), flat[::each], golds[::each]))
         correct = np.array([text == gold for text, gold in zip(flat, golds, strict=True)])
     answer = answer_codes(owners, text_codes(flat), correct).reshape(-1, depths + 1)
     if probed is not None and "probes" in rows.names:

@@ -7,6 +7,7 @@ import pytest
 
 from allocator.errors import InputError
 from calibration.data.sample_log import read_log
+from calibration.from_logs import fit_log
 from tests.support.logs import write
 
 
@@ -219,3 +220,31 @@ def test_a_note_where_forced_answers_are_hardly_ever_the_final_ones(
     assert bool(said) == noted
     if noted:
         assert said[0].startswith("of 24 thoughts that ended")
+
+
+def by_letter(answers: list[str], golds: list[str]) -> list[dict[str, Any]]:
+    return [
+        {"question": f"q{number}", "answer": answer, "gold": gold}
+        for number, gold in enumerate(golds)
+        for answer in answers
+    ]
+
+
+def test_a_note_where_answers_equal_the_gold_ones_by_value_alone(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    texts = ["0105", r"\frac{210}{2}", "7", "8"]
+    log = read_log(write(path, by_letter(texts, ["105", "210/2", "0105", "9"])))
+    # Of the third question a sample is the gold answer itself, and the fourth is not solved.
+    assert log.correct.any(axis=1).tolist() == [False, False, True, False]
+    (note,) = log.notes
+    assert note.startswith("2 questions have answers that are never the gold one letter by letter")
+    assert note.endswith("compare with --answers math")
+    assert read_log(path, answers="math").notes == ()
+
+
+def test_a_log_whose_answers_are_right_by_value_alone_is_refused_with_that_hint(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "log.jsonl", by_letter(["0105", "7", "8", "9"], ["105"] * 20))
+    with pytest.raises(InputError, match=r"no sample .* correct; .* 20 questions .*--answers math"):
+        fit_log(read_log(path), budgets=[1, 2], pilots=[1], n_bins=1)
