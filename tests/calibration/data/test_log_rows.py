@@ -610,3 +610,48 @@ def test_parquet_holds_gold_answers_as_doubles(tmp_path: Path) -> None:
     table = pa.table({"question": ["q"] * 4, "answer": [5.0, 5.0, NAN, 7.0], "gold": ["5"] * 4})
     pq.write_table(table, path)
     assert answers_of(read_log(path)) == [[-1, 0, 0, 1]]
+
+
+def numbered(count: int) -> list[dict[str, Any]]:
+    """Rows of two questions, each sample with its number."""
+    return [
+        {"question": question, "sample_index": n, "answer": str(n % 3), "gold": "0", "tokens": n}
+        for question in ("a", "b")
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_sample_that_is_written_again_counts_once(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"log.{ending}"
+    rows = numbered(4)
+    log = read_log(write(path, rows + rows))
+    assert log.sizes.tolist() == [4, 4]
+    assert log.notes == (
+        "8 rows are written again, with the same 'sample_index' of the same question, and left out",
+    )
+    # Another run's samples may have the same numbers.
+    other = [row | {"tokens": row["tokens"] + 100} for row in rows]
+    log = read_log(write(path, rows + other))
+    assert (log.sizes.tolist(), log.notes) == ([8, 8], ())
+
+
+def test_samples_are_kept_where_their_numbers_do_not_tell_them_apart(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    for sample in (0, None):
+        rows = [row | {"sample_index": sample, "tokens": 9} for row in numbered(4)]
+        log = read_log(write(path, rows))
+        assert (log.sizes.tolist(), log.notes) == ([4, 4], ())
+    unnumbered = [{k: v for k, v in row.items() if k != "sample_index"} for row in numbered(4)]
+    assert read_log(write(path, unnumbered * 2)).sizes.tolist() == [8, 8]
+
+
+def test_a_row_with_all_samples_of_a_question_counts_once(tmp_path: Path) -> None:
+    rows = [
+        {"question": question, "sample": part, "answer": ["1", "1", "0", "0"], "gold": "0"}
+        for question in ("a", "b")
+        for part in range(2)
+    ]
+    log = read_log(write(tmp_path / "log.jsonl", rows + rows[:1]))
+    assert log.sizes.tolist() == [8, 8]
+    assert log.notes[0].startswith("1 row is written again")
