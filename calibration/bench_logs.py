@@ -26,7 +26,7 @@ from calibration.from_logs import fit_log
 from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consistency
 from calibration.replay.curves import Curve, majority_curve, plan_curve
 from calibration.replay.log_replay import LoggedReplay
-from calibration.replay.thinking_curve import thinking_curve, within
+from calibration.replay.thinking_curve import measured_thinking
 from calibration.replay.ways import CHOSEN, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.summarise import FITTED, NAMES, stronger_baseline
@@ -82,7 +82,7 @@ def measure_log(
     check_several("from-logs", len(log.answer))
     table = _within(table, log)
     curves = log_curves(log, policy, table, n_jobs)
-    notes = []
+    notes: list[str] = []
     if policy.thinking is not None:
         if log.thoughts is None:
             raise InputError(
@@ -91,13 +91,8 @@ def measure_log(
                 "the artifact's policy over thinking tokens needs the columns probes and "
                 "probe_every, or thinking_tokens; remove its thinking.json to test the rest",
             )
-        thinking = within(policy.thinking, log.thoughts)
-        curves.append(thinking_curve(log.thoughts, thinking, n_jobs))
-        most, all_of_it = thinking.stages[-1], policy.thinking.stages[-1]
-        if most < all_of_it:
-            notes.append(
-                f"The policy over thoughts is measured up to {most} samples, not {all_of_it}."
-            )
+        of_thoughts, notes = measured_thinking(log.thoughts, policy.thinking, n_jobs)
+        curves += of_thoughts
     plain = baseline_among(curves, baseline)
     found = _found(log, np.arange(len(log.answer)), curves, plain, table, way, n_jobs)
     return replace(found, notes=(*notes, *found.notes))
