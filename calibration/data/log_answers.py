@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from calibration.data.answer_codes import answer_codes, text_codes
 from calibration.data.answer_notes import forced_notes, value_notes
-from calibration.data.cells import as_answer, as_text, as_truth, is_blank
+from calibration.data.cells import as_answer, as_text, is_blank
 from calibration.data.grading import answer_reader, are_solutions, canonicalized, forced_reader
 from calibration.data.log_rows import NO_VOTES, LogRows
 from calibration.data.log_thoughts import Probed
@@ -93,7 +93,7 @@ def _verdicts(
     Raises:
         InputError: as `_check_not_gold`, `_check_verdicts` and `_check_spellings`.
     """
-    judged = list(zip(questions, texts, rows.parsed("correct", as_truth), strict=True))
+    judged = list(zip(questions, texts, rows.marks(), strict=True))
     if probed is not None and probed.judged:
         numbers = dict(zip(rows.parsed("question", str), questions, strict=True))
         judged = [(numbers[name], _answer(text), said) for name, text, said in probed.judged]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from allocator.errors import InputError
-from calibration.data.cells import as_text, is_blank
+from calibration.data.cells import as_text, as_truth, is_blank
 from calibration.data.log_formats import recognise
 from calibration.data.table_io import SHOWN_CHARACTERS, Rows, open_rows
 from calibration.data.traffic import traffic_rows
@@ -77,6 +77,25 @@ class LogRows:
             except ValueError as error:
                 raise self.refusal(number, column, cell, str(error)) from None
         return values
+
+    def marks(self) -> list[bool]:
+        """Whether each sample is marked correct; one without an answer need not be marked.
+
+        Raises:
+            InputError: as `parsed`.
+        """
+        answers = iter(self.cells["answer"])
+
+        def mark(cell: object) -> bool:
+            unanswered = is_blank(next(answers))
+            try:
+                return as_truth(cell)
+            except ValueError:
+                if unanswered:
+                    return False
+                raise
+
+        return self.parsed("correct", mark)
 
     def taken(self, kept: Sequence[int]) -> "LogRows":
         """Some of the samples, by their indices."""
@@ -190,7 +209,7 @@ def read_log_rows(
         values_seen = "; ".join(f"{c} is {' or '.join(sorted(s)[:8])}" for c, s in seen.items())
         raise InputError("where", dict(where), f"no such row in {source}, where {values_seen}")
     _check_model(log_rows)
-    return _without_copies(log_rows)
+    return log_rows
 
 
 def _names(rows: Rows, columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -278,37 +297,6 @@ def _is_of_row(log: LogRows, ours: str, cell: object) -> bool:
     if ours == "sample":
         return "thinking_tokens" not in log.names
     return ours == "finished" and not isinstance(cell, list)
-
-
-def _without_copies(log: LogRows) -> LogRows:
-    """The samples without those that were written again, as where a file was joined with itself.
-
-    They are known by their numbers, where these tell samples apart: all that is read of the row is
-    the same. A note counts the rows left out.
-    """
-    if "sample" not in log.names:
-        return log
-    questions, samples = map(str, log.cells["question"]), map(repr, log.cells["sample"])
-    if len({*zip(questions, samples, strict=True)}) == len({*map(str, log.cells["question"])}):
-        return log  # all samples of a question have one number
-    rows: dict[int, list[int]] = {}  # of several samples, where a row lists all of a question
-    for place, number in enumerate(log.numbers):
-        rows.setdefault(number, []).append(place)
-    kept: dict[str, list[int]] = {}
-    copies = 0
-    for number, places in rows.items():
-        cells = [[column[place] for place in places] for column in log.cells.values()]
-        numbered = not all(is_blank(log.cells["sample"][place]) for place in places)
-        key = repr(cells) if numbered else str(number)
-        copies += kept.setdefault(key, places) is not places
-    if not copies:
-        return log
-    written = "1 row is" if copies == 1 else f"{copies} rows are"
-    log.notes.append(
-        f"{written} written again, with the same {log.names['sample']!r} of the same question, "
-        "and left out"
-    )
-    return log.taken([place for places in kept.values() for place in places])
 
 
 def _check_model(log: LogRows) -> None:

@@ -655,3 +655,39 @@ def test_a_row_with_all_samples_of_a_question_counts_once(tmp_path: Path) -> Non
     log = read_log(write(tmp_path / "log.jsonl", rows + rows[:1]))
     assert log.sizes.tolist() == [8, 8]
     assert log.notes[0].startswith("1 row is written again")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_sample_without_an_answer_needs_neither_mark_nor_scores(
+    tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"log.{ending}"
+    rows: list[dict[str, Any]] = [
+        {"question": "q", "answer": str(n % 2) if n else None, "correct": n % 2 == 1 if n else None}
+        | {"score": [0.5, n / 10] if n else []}
+        for n in range(5)
+    ]
+    log = read_log(write(path, rows))
+    assert sorted(log.answer[0].tolist()) == [-1, 0, 0, 1, 1]
+    assert sorted(log.scores.values["score.last"][0].tolist()) == [0.1, 0.1, 0.2, 0.3, 0.4]
+    for change, message in (
+        ({"correct": None}, "'correct' must be true or false"),
+        ({"score": []}, "'score' must hold the score of at least one step"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_log(write(path, [*rows[:4], rows[4] | change]))
+
+
+def test_finished_may_be_a_reason(tmp_path: Path) -> None:
+    reasons = ["stop", "length", "EOS", "stop"]
+    rows = [
+        {"question": "q", "answer": "1", "gold": "1", "tokens": n, "finish_reason": reason}
+        for n, reason in enumerate(reasons)
+    ]
+    path, columns = tmp_path / "log.jsonl", {"finished": "finish_reason"}
+    log = read_log(write(path, rows), columns)
+    assert log.finished is not None
+    ended = dict(zip(log.tokens[0].tolist(), log.finished[0].tolist(), strict=True))
+    assert ended == {0: True, 1: False, 2: True, 3: True}
+    with pytest.raises(InputError, match="or a finish_reason: stop or length"):
+        read_log(write(path, [*rows, rows[0] | {"finish_reason": "abort"}]), columns)

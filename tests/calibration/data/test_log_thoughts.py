@@ -371,3 +371,17 @@ def test_thoughts_that_cannot_be_used_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         read_log(write(tmp_path / "log.jsonl", rows))
+
+
+def test_a_thought_may_have_no_probes(tmp_path: Path) -> None:
+    rows = probed()
+    rows[1] = rows[1] | {"tokens": 8, "probes": []}
+    empty = read_log(write(tmp_path / "empty.jsonl", rows)).thoughts
+    rows[1] = rows[1] | {"probes": None, "finished": "stop"}
+    rows = [{"finished": "length" if row["answer"] is None else "stop"} | row for row in rows]
+    missing = read_log(write(tmp_path / "missing.jsonl", rows)).thoughts
+    assert empty is not None
+    assert missing is not None
+    assert np.array_equal(empty.forced, missing.forced)
+    assert missing.cut is not None
+    assert missing.cut.sum() == 2
