@@ -19,6 +19,7 @@ def without_copies(log: LogRows) -> LogRows:
     rows: dict[int, list[int]] = {}  # of several samples, where a row lists all of a question
     for place, number in enumerate(log.numbers):
         rows.setdefault(number, []).append(place)
+    capped = "thinking_tokens" in log.names  # then a sample has several rows
     names: set[object] = set()
     kept: dict[object, list[int]] = {}
     copies = 0
@@ -28,7 +29,8 @@ def without_copies(log: LogRows) -> LogRows:
             names.add(number)
             kept[number] = places
             continue
-        names.add((questions[places[0]], repr(numbers)))
+        caps = [log.cells["thinking_tokens"][place] for place in places] if capped else []
+        names.add((questions[places[0]], repr(numbers), repr(caps)))
         cells = [[column[place] for place in places] for column in log.cells.values()]
         copies += kept.setdefault(repr(cells), places) is not places
     if not copies:

@@ -385,3 +385,9 @@ def test_a_thought_may_have_no_probes(tmp_path: Path) -> None:
     assert np.array_equal(empty.forced, missing.forced)
     assert missing.cut is not None
     assert missing.cut.sum() == 2
+
+
+def test_rows_of_samples_and_caps_that_are_written_again_count_once(tmp_path: Path) -> None:
+    log = read_log(write(tmp_path / "log.jsonl", capped() * 2))
+    assert log.sizes.tolist() == [4, 4]
+    assert log.notes[0].startswith(f"{len(capped())} rows are written again")
