@@ -11,6 +11,7 @@ from allocator.policy import Policy
 from allocator.table import Fingerprint
 from calibration.attaching.attach import with_models
 from calibration.attaching.scores import verifier_scoring
+from calibration.data.answer_codes import CORRECT, UNANSWERED
 from calibration.data.logged_figures import LoggedFigures
 from calibration.data.questions import CalibratedOn
 from calibration.data.sample_log import Log
@@ -212,6 +213,12 @@ def _check_solved(log: Log) -> None:
     if log.correct.any():
         return
     why = "no sample of any question is correct; check the columns"
+    if log.thoughts is not None and (log.thoughts.forced == CORRECT).any():
+        ended = "an answer" if (log.answer == UNANSWERED).all() else "a right answer"
+        why = (
+            f"no thought ended with {ended}, but forced ones are right: of thoughts that were cut "
+            "off, give the last forced answer as the answer, and false in a column finished"
+        )
     raise InputError("correct", 0, "; ".join([why, *log.notes]))
 
 
