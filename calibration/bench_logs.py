@@ -37,6 +37,10 @@ CONSISTENCY = "adaptive consistency, majority"
 WEIGHTED_CONSISTENCY = "adaptive consistency, fitted score"
 # Adaptive consistency decides after every sample up to this one, then at the schedule's stages.
 ONE_BY_ONE = 16
+NO_THINKING = (
+    "The policy over thoughts is not measured by --split: calibrate on some of the questions, and "
+    "measure on others with --artifact."
+)
 # How far 1 / (1 - share) may be from a whole number: 0.67 means two of three parts.
 ROUNDING = 0.05
 
@@ -146,13 +150,15 @@ def measure_splits(
         done(None)
     tested, curves = pooled(parts, count)
     plain = stronger_baseline(reached)
+    notes = () if log.thoughts is None else (NO_THINKING,)
     most = max(WAYS, key=lambda way: ways.count(way))
     if ways.count(most) == len(ways):
-        return _found(log, tested, curves[:-1], plain, tables[0], most, n_jobs)
+        found = _found(log, tested, curves[:-1], plain, tables[0], most, n_jobs)
+        return replace(found, notes=(*notes, *found.notes))
     found = _found(log, tested, curves, plain, tables[0], most, n_jobs, CHOSEN)
     times = ", ".join(f"{way} {ways.count(way)}" for way in WAYS if way in ways)
     note = f"The cheapest way by each calibration: {times}."
-    return replace(found, notes=(note, *found.notes))
+    return replace(found, notes=(note, *notes, *found.notes))
 
 
 def as_chosen(curves: Sequence[Curve], way: Way) -> Curve:

@@ -111,3 +111,17 @@ def test_a_log_of_thoughts_is_calibrated_reported_and_tested(tmp_path: Path) -> 
     status, _, shown = invoke("bench", "--from-logs", test, "--artifact", out)
     assert status == 2
     assert "probe_every" in shown
+
+
+@pytest.mark.slow
+def test_a_split_says_that_it_does_not_measure_the_policy_over_thoughts(tmp_path: Path) -> None:
+    both = [
+        row | {"question": f"{seed} {row['question']}"}
+        for seed in range(2)
+        for row in rows_of(made(seed))
+    ]
+    log = write(tmp_path / "log.jsonl", both)
+    split = ["--split", 0.5, "--splits", 1, "--budgets", "1,2", "--out", tmp_path / "bench"]
+    status, _, shown = invoke("bench", "--from-logs", log, *split)
+    assert status == 0, shown
+    assert "The policy over thoughts is not measured by --split" in " ".join(shown.split())
