@@ -692,6 +692,7 @@ def test_finished_may_be_a_reason(tmp_path: Path) -> None:
     path, columns = tmp_path / "log.jsonl", {"finished": "finish_reason"}
     log = read_log(write(path, rows), columns)
     assert log.finished is not None
+    assert log.tokens is not None
     ended = dict(zip(log.tokens[0].tolist(), log.finished[0].tolist(), strict=True))
     assert ended == {0: True, 1: False, 2: True, 3: True}
     with pytest.raises(InputError, match="or a finish_reason: stop or length"):
