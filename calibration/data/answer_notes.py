@@ -16,7 +16,7 @@ THOUGHTS, HARDLY_EVER = 20, 0.1
 
 
 def forced_notes(
-    answer: NDArray[np.int64], forced: NDArray[np.int64], cut: NDArray[np.bool_]
+    answer: NDArray[np.int64], forced: NDArray[np.int64], cut: NDArray[np.bool_], by_letter: bool
 ) -> list[str]:
     """A note where the last forced answers of thoughts that ended hardly ever equal the final ones.
 
@@ -24,6 +24,7 @@ def forced_notes(
         answer: the number of each sample's answer, shape (samples,).
         forced: those of its forced answers, shape (samples, depths).
         cut: whether each thought was cut off, shape (samples,).
+        by_letter: whether they were compared letter by letter.
     """
     given = forced != UNANSWERED
     ended = ~cut & (answer != UNANSWERED) & given.any(axis=1)
@@ -35,7 +36,8 @@ def forced_notes(
         return []
     return [
         f"of {ended.sum()} thoughts that ended, the last forced answer equals the final one in "
-        f"{equal}: look at how both are written. --answers math reads answers out of sentences"
+        f"{equal}: look at how both are written"
+        + ("; --answers math reads answers out of sentences" if by_letter else "")
     ]
 
 

@@ -81,7 +81,7 @@ def graded(
         correct = np.array([text == gold for text, gold in zip(flat, golds, strict=True)])
     answer = answer_codes(owners, text_codes(flat), correct).reshape(-1, depths + 1)
     if probed is not None and "probes" in rows.names:
-        rows.notes.extend(forced_notes(answer[:, 0], answer[:, 1:], probed.cut))
+        rows.notes.extend(forced_notes(answer[:, 0], answer[:, 1:], probed.cut, reader is None))
     return answer[:, 0], answer[:, 1:]
 
 
