@@ -191,7 +191,11 @@ def stopping_early(
 
 
 def measure(
-    replay: Replay, artifact: FittedPolicy, table: LookupTable, way: Way | None = None
+    replay: Replay,
+    artifact: FittedPolicy,
+    table: LookupTable,
+    way: Way | None = None,
+    baseline: str | None = None,
 ) -> Findings:
     """Measure every method at every budget, and the saving of one way to spend.
 
@@ -204,6 +208,9 @@ def measure(
         way: the way that the artifact's calibration leads with, see
             `calibration.report.methods.leading_way`; choosing it by these prompts would favour
             it. None if that is unknown: the saving is then that of the bins.
+        baseline: the method that calibration compares the ways with, see
+            `calibration.report.methods.stored_baseline`; choosing it by these prompts would, too,
+            depend on them. None, or one that is not measured, is best-of-N weighted.
     """
     budgets = [row.budget for row in table.rows]
     searches = [(beam_plan(budget), 0) for budget in budgets]
@@ -214,7 +221,37 @@ def measure(
     right = np.array([np.mean(record.independent.correct) for record in replay.records])
     # Savings near the baseline's accuracy are a share of the way to it from one sample's.
     curves = [*baselines(replay, sorted({1, *budgets})), by_bins, *early]
-    return findings_of(curves, BASELINE, budgets, right, way, replay.n_jobs)
+    return findings_of(curves, baseline_among(curves, baseline), budgets, right, way, replay.n_jobs)
+
+
+def baseline_among(curves: Sequence[Curve], stored: str | None) -> str:
+    """The baseline that calibration stored, or best-of-N weighted, or else majority.
+
+    Args:
+        curves: the methods that are measured, majority among them.
+        stored: name of the stored baseline; None if it is unknown.
+    """
+    names = {curve.name for curve in curves}
+    wanted = (stored, BASELINE, NAMES["majority"])
+    return next(name for name in wanted if name is not None and name in names)
+
+
+def baseline_notes(findings: Findings) -> tuple[str, ...]:
+    """A note where majority is more accurate than the baseline at the largest budget."""
+    largest = findings.budgets[-1]
+    at_largest = {
+        curve.name: point.accuracy
+        for curve in findings.curves
+        if (point := curve.at(largest)) is not None
+    }
+    majority, plain = at_largest[NAMES["majority"]], at_largest[findings.baseline]
+    if majority <= plain:
+        return ()
+    return (
+        f"At {largest} generations per prompt majority is more accurate than {findings.baseline} "
+        f"here, {majority:.1%} to {plain:.1%}: compared with majority, the savings and gains would "
+        "be smaller.",
+    )
 
 
 def findings_of(

@@ -1,5 +1,6 @@
 """Measure what an artifact gains on logged questions that it has not seen, without a model."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,8 @@ from allocator.schedule import Schedule, Stage, schedule_of
 from allocator.table import LookupTable
 from calibration.bench import (
     BASELINE,
+    baseline_among,
+    baseline_notes,
     compute_optimal,
     findings_of,
     stopping_early,
@@ -23,10 +26,10 @@ from calibration.from_logs import fit_log
 from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consistency
 from calibration.replay.curves import Curve, majority_curve, plan_curve
 from calibration.replay.log_replay import LoggedReplay
-from calibration.replay.thinking_curve import stages_within, thinking_curve
+from calibration.replay.thinking_curve import measured_thinking
 from calibration.replay.ways import CHOSEN, WAYS, Way
 from calibration.report.bench_result import Findings
-from calibration.report.summarise import FITTED, NAMES
+from calibration.report.summarise import FITTED, NAMES, stronger_baseline
 from calibration.unseen import check_several
 from runtime.artifact import FittedPolicy
 
@@ -34,6 +37,10 @@ CONSISTENCY = "adaptive consistency, majority"
 WEIGHTED_CONSISTENCY = "adaptive consistency, fitted score"
 # Adaptive consistency decides after every sample up to this one, then at the schedule's stages.
 ONE_BY_ONE = 16
+NO_THINKING = (
+    "The policy over thoughts is not measured by --split: calibrate on some of the questions, and "
+    "measure on others with --artifact."
+)
 # How far 1 / (1 - share) may be from a whole number: 0.67 means two of three parts.
 ROUNDING = 0.05
 
@@ -45,12 +52,12 @@ class LogFindings:
     Attributes:
         findings: the figures.
         table: the rows measured; of several tables the first.
-        note: what readers should know of how it was measured; None for nothing.
+        notes: what readers should know of how it was measured.
     """
 
     findings: Findings
     table: LookupTable
-    note: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def measure_log(
@@ -59,6 +66,7 @@ def measure_log(
     table: LookupTable,
     way: Way | None = None,
     n_jobs: int | None = -1,
+    baseline: str | None = None,
 ) -> LogFindings:
     """Measure every method on the questions of a log.
 
@@ -66,7 +74,8 @@ def measure_log(
         log: questions that the policy has not seen.
         policy: the policy of an artifact.
         table: the rows of its table to measure; those beyond the samples per question are left out.
-        way: see `calibration.bench.measure`.
+        way, baseline: see `calibration.bench.measure`; without a logged score, majority stands in
+            for best-of-N weighted.
         n_jobs: see `calibration.replay.parallel`.
 
     Raises:
@@ -77,7 +86,7 @@ def measure_log(
     check_several("from-logs", len(log.answer))
     table = _without_larger_budgets(table, log)
     curves = log_curves(log, policy, table, n_jobs)
-    note = None
+    notes: list[str] = []
     if policy.thinking is not None:
         if log.thoughts is None:
             raise InputError(
@@ -86,13 +95,11 @@ def measure_log(
                 "the artifact's policy over thinking tokens needs the columns probes and "
                 "probe_every, or thinking_tokens; remove its thinking.json to test the rest",
             )
-        thinking = stages_within(policy.thinking, log.thoughts)
-        curves.append(thinking_curve(log.thoughts, thinking, n_jobs))
-        most, all_of_it = thinking.stages[-1], policy.thinking.stages[-1]
-        if most < all_of_it:
-            note = f"The policy over thoughts is measured up to {most} samples, not {all_of_it}."
-    found = _found(log, np.arange(len(log.answer)), curves, table, way, n_jobs)
-    return replace(found, note=note)
+        of_thoughts, notes = measured_thinking(log.thoughts, policy.thinking, n_jobs)
+        curves += of_thoughts
+    plain = baseline_among(curves, baseline)
+    found = _found(log, np.arange(len(log.answer)), curves, plain, table, way, n_jobs)
+    return replace(found, notes=(*notes, *found.notes))
 
 
 def measure_splits(
@@ -108,7 +115,8 @@ def measure_splits(
     """Calibrate on a part of a log and measure on the rest, repeatedly.
 
     Each part of the questions is spent on in the way that its own calibration found the cheapest
-    (the most accurate, where it counted no saving).
+    (the most accurate, where it counted no saving). All are compared with one baseline, the one
+    that is the more accurate on the calibrations' questions.
 
     Args:
         log: the samples.
@@ -126,6 +134,7 @@ def measure_splits(
     divided = list(splits(count, share, seeds))
     _check_solved(log, share, [train for train, _ in divided])
     parts, ways, tables = [], [], []
+    reached: Counter[str] = Counter()  # accuracies of the baselines, summed over calibrations
     for train, test in divided:
         fitted = fit_log(
             log.take(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
@@ -135,15 +144,21 @@ def measure_splits(
         way = fitted.cheapest
         parts.append((test, [*curves, as_chosen(curves, way)]))
         ways.append(way)
+        for curve in baseline_curves(fitted.log, [table.rows[-1].budget], n_jobs):
+            reached[curve.name] += curve.correct.sum()
         tables.append(table)
         done(None)
     tested, curves = pooled(parts, count)
+    plain = stronger_baseline(reached)
+    notes = () if log.thoughts is None else (NO_THINKING,)
     most = max(WAYS, key=lambda way: ways.count(way))
     if ways.count(most) == len(ways):
-        return _found(log, tested, curves[:-1], tables[0], most, n_jobs)
-    found = _found(log, tested, curves, tables[0], most, n_jobs, CHOSEN)
+        found = _found(log, tested, curves[:-1], plain, tables[0], most, n_jobs)
+        return replace(found, notes=(*notes, *found.notes))
+    found = _found(log, tested, curves, plain, tables[0], most, n_jobs, CHOSEN)
     times = ", ".join(f"{way} {ways.count(way)}" for way in WAYS if way in ways)
-    return replace(found, note=f"The cheapest way by each calibration: {times}.")
+    note = f"The cheapest way by each calibration: {times}."
+    return replace(found, notes=(note, *notes, *found.notes))
 
 
 def as_chosen(curves: Sequence[Curve], way: Way) -> Curve:
@@ -233,10 +248,7 @@ def log_curves(
     budgets = sorted({1, *(row.budget for row in table.rows)})
     plans = [Plan(strategy="best_of_n", n=n) for n in budgets]
     counted = LoggedReplay(log, None, n_jobs=n_jobs)
-    logged = LoggedReplay(log, log.scores.first, n_jobs=n_jobs)
-    curves = [majority_curve(NAMES["majority"], counted, budgets)]
-    if log.scores.values:
-        curves.append(plan_curve(BASELINE, logged, plans))
+    curves = baseline_curves(log, budgets, n_jobs)
     window = counted.window
     one_by_one = {*range(1, min(ONE_BY_ONE, window) + 1), *schedule_of(window).costs}
     every = Schedule(stages=tuple(Stage(samples=n) for n in sorted(one_by_one)))
@@ -254,6 +266,17 @@ def log_curves(
         compute_optimal(fitted, policy, table),
         *stopping_early(fitted, policy, [*budgets, top]),
     ]
+
+
+def baseline_curves(log: Log, budgets: Sequence[int], n_jobs: int | None) -> list[Curve]:
+    """Majority, and best-of-N weighted by the first score where one was logged."""
+    counted = LoggedReplay(log, None, n_jobs=n_jobs)
+    curves = [majority_curve(NAMES["majority"], counted, budgets)]
+    if log.scores.values:
+        logged = LoggedReplay(log, log.scores.first, n_jobs=n_jobs)
+        plans = [Plan(strategy="best_of_n", n=n) for n in budgets]
+        curves.append(plan_curve(BASELINE, logged, plans))
+    return curves
 
 
 def pooled(
@@ -307,6 +330,7 @@ def _found(
     log: Log,
     tested: NDArray[np.int64],
     curves: Sequence[Curve],
+    baseline: str,
     table: LookupTable,
     way: Way | None,
     n_jobs: int | None,
@@ -314,6 +338,5 @@ def _found(
 ) -> LogFindings:
     right = (log.correct.sum(1) / log.sizes)[tested]
     budgets = [row.budget for row in table.rows]
-    baseline = BASELINE if log.scores.values else NAMES["majority"]
     findings = findings_of(curves, baseline, budgets, right, way, n_jobs, policy)
-    return LogFindings(findings, table)
+    return LogFindings(findings, table, baseline_notes(findings))

@@ -9,6 +9,7 @@ from allocator.plan import Plan, Strategy, plan_grid
 from allocator.table import Fingerprint
 from calibration.attaching.attach import with_models
 from calibration.attaching.scores import verifier_scoring
+from calibration.data.answer_codes import CORRECT, UNANSWERED
 from calibration.data.logged_figures import LoggedFigures
 from calibration.data.questions import CalibratedOn
 from calibration.data.sample_log import Log
@@ -161,8 +162,7 @@ def fit_log(
         InputError: no sample is correct, or there is a 0 among the pilots.
     """
     _check_pilots(pilots)
-    if not log.correct.any():
-        raise InputError("correct", 0, "no sample of any question is correct; check the columns")
+    _check_solved(log)
     scoring = held_out = served = None
     if (found := fit_log_scoring(log, n_jobs)) is not None:
         scoring, held_out = found.scoring, found.held_out
@@ -189,6 +189,24 @@ def fit_log(
 def _check_pilots(pilots: Sequence[int]) -> None:
     if 0 in pilots:
         raise InputError("pilots", 0, "the prompts of a log are not read; leave 0 out")
+
+
+def _check_solved(log: Log) -> None:
+    """Check that a log has a correct sample.
+
+    Raises:
+        InputError: it has none; the message has the log's notes, which may say why.
+    """
+    if log.correct.any():
+        return
+    why = "no sample of any question is correct; check the columns"
+    if log.thoughts is not None and (log.thoughts.forced == CORRECT).any():
+        ended = "an answer" if (log.answer == UNANSWERED).all() else "a right answer"
+        why = (
+            f"no thought ended with {ended}, but forced ones are right: of thoughts that were cut "
+            "off, give the last forced answer as the answer, and false in a column finished"
+        )
+    raise InputError("correct", 0, "; ".join([why, *log.notes]))
 
 
 def _warnings(

@@ -60,16 +60,27 @@ def unseen_questions(log: Log, folder: Path) -> tuple[Log, int | None]:
     """
     known = _calibrated_on(folder)
     seen = None if known is None else known.seen(log.names)
-    if seen is None:
+    if known is None or seen is None:
         return log, None
     if seen.all():
         raise InputError(
             "from-logs",
             log.name,
-            "the artifact was calibrated on every one of its questions; test on others, or "
-            "calibrate on a part of them: --split 0.5",
+            f"the artifact was calibrated on every one of its questions{_known_by(known, log)}; "
+            "test on others, or calibrate on a part of them: --split 0.5",
         )
     return log.take(np.flatnonzero(~seen)), int(seen.sum())
+
+
+def _known_by(known: CalibratedOn, log: Log) -> str:
+    """What may be wrong where questions are known by their numbers alone; empty elsewhere."""
+    if known.compares_texts(log.names):
+        return ""
+    columns = " and ".join(repr(name) for name in log.names if name in known.columns)
+    needed = "give their text in a column question"
+    if not known.columns & {*TEXTS}:
+        needed += ", here and in the log that is calibrated on, or other names"
+    return f", known by {columns} alone: if these are other questions, {needed}"
 
 
 def _calibrated_on(folder: Path) -> CalibratedOn | None:

@@ -20,7 +20,7 @@ from calibration.data.sample_log import Log
 from calibration.from_logs import budgets_within
 from calibration.progress import console, progress
 from calibration.report.bench_result import BenchResult
-from calibration.report.methods import leading_way
+from calibration.report.methods import leading_way, stored_baseline
 from calibration.report.provenance import provenance
 from calibration.report.words import count
 from calibration.unseen import few_prompts, unseen_questions
@@ -68,7 +68,8 @@ def bench_log(
         table, folder = table_for(policy.policy.table, some), policy.folder
         log, left_out = unseen_questions(options.read(columns, answers, aggregation), folder)
         with console.status("Measuring"):
-            found = measure_log(log, policy, table, leading_way(folder), n_jobs)
+            way, baseline = leading_way(folder), stored_baseline(folder)
+            found = measure_log(log, policy, table, way, n_jobs, baseline)
         measured = str(artifact)
     elif split is not None and artifact is None:
         if splits < 1:
@@ -94,7 +95,7 @@ def bench_log(
         notes=(
             *few_prompts(found.findings.prompts),
             *_notes(log),
-            *([found.note] if found.note else []),
+            *found.notes,
         ),
         resumed=0,
         engine="none: samples are from the log",

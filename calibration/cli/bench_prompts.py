@@ -11,6 +11,7 @@ import numpy as np
 from allocator.errors import InputError
 from allocator.lock import LOCK, exclusive
 from calibration.bench import (
+    baseline_notes,
     measure,
     sample,
     schedule_within,
@@ -21,7 +22,7 @@ from calibration.cli.options import load_table, numbers
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.progress import console, progress
 from calibration.report.bench_result import BenchResult
-from calibration.report.methods import leading_way
+from calibration.report.methods import leading_way, stored_baseline
 from calibration.report.provenance import provenance
 from calibration.sampling.collect import check_answers
 from calibration.sampling.resume import SampleStore, made_with
@@ -83,7 +84,7 @@ def bench_prompts(
             )
     check_answers(replay.records, settings.answers)
     with console.status("Measuring"):
-        findings = measure(replay, loaded, table, way)
+        findings = measure(replay, loaded, table, way, stored_baseline(folder))
     return BenchResult(
         **dict(findings),
         **provenance(),
@@ -92,7 +93,7 @@ def bench_prompts(
         fingerprint=table.fingerprint,
         foreign=loaded.foreign,
         left_out=left_out,
-        notes=few_prompts(findings.prompts),
+        notes=(*few_prompts(findings.prompts), *baseline_notes(findings)),
         resumed=resumed,
         engine=kind,
         samples=work.samples,

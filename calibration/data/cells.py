@@ -18,6 +18,10 @@ TRUTH = {
 }
 
 
+# Reasons to finish: the end token is also known by its name.
+FINISHED = {"stop": True, "eos": True, "length": False}
+
+
 def is_blank(value: object) -> bool:
     """Whether a cell holds nothing: null, NaN, or text of white space alone."""
     return value is None or value != value or (isinstance(value, str) and not value.strip())
@@ -69,6 +73,16 @@ def as_truth(value: object) -> bool:
     if truth is None:
         raise ValueError("must be true or false, 1 or 0, yes or no, right or wrong")
     return truth
+
+
+def as_finished(value: object) -> bool:
+    """Whether a sample ended by itself: a truth, or the ``finish_reason`` of vLLM and OpenAI."""
+    if isinstance(value, str) and (ended := FINISHED.get(value.strip().lower())) is not None:
+        return ended
+    try:
+        return as_truth(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or a finish_reason: stop or length") from None
 
 
 def as_number(value: object) -> float:

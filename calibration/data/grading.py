@@ -5,12 +5,19 @@ whole tells: among whole solutions each text is read as one, and may have no ans
 answers a text with a box or a ``####`` line is read as a solution, and any other is kept as it is:
 a reader of solutions would keep only the last part of the bare answer ``x = 5, y = 6``. Under a
 pattern or a Python file a text is replaced by the answer that is found in it, if any.
+
+An answer that was forced in mid-thought may be a short sentence, end the thought before it answers
+or after that, or end a box that the prompt began.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 
 from runtime.answers import Answers, MathAnswers, answer_line, last_boxed
+from runtime.answers.thought import KNOWN
+
+ENDS_OF_THOUGHTS = re.compile("|".join(re.escape(thought.end) for thought in KNOWN))
 
 
 def are_solutions(answers: Answers, texts: Iterable[str | None]) -> bool:
@@ -40,6 +47,42 @@ def answer_reader(answers: Answers, solutions: bool) -> Callable[[str | None], s
         return answers.extract(text) if solutions else _read(answers, text)
 
     return read
+
+
+def forced_reader(
+    answers: Answers, known: Collection[str | None]
+) -> Callable[[str | None], str | None]:
+    """What finds the answer in a text that was forced in mid-thought, reading each once.
+
+    Args:
+        answers: how solutions are read.
+        known: gold answers and those of samples: under ``math`` texts that are among them are kept.
+    """
+
+    @cache
+    def read(text: str | None) -> str | None:
+        if text is None:
+            return None
+        as_math = isinstance(answers, MathAnswers)
+        if as_math:
+            text = _before_open_end(text) or text
+        parts = [part.strip() for part in ENDS_OF_THOUGHTS.split(text)]
+        text = next((part for part in reversed(parts) if part), text)
+        if as_math and text in known:
+            return text
+        return answers.extract(text) or text
+
+    return read
+
+
+def _before_open_end(text: str) -> str:
+    """The text before the first ``}`` that nothing in it has opened; all of it without one."""
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "{") - (letter == "}")
+        if depth < 0:
+            return text[:place].strip()
+    return text
 
 
 def canonicalized(

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from calibration.data.answer_codes import answer_codes, text_codes
-from calibration.data.cells import as_answer, as_text, as_truth, is_blank
-from calibration.data.grading import answer_reader, are_solutions, canonicalized
+from calibration.data.answer_notes import forced_notes, value_notes
+from calibration.data.cells import as_answer, as_text, is_blank
+from calibration.data.grading import answer_reader, are_solutions, canonicalized, forced_reader
 from calibration.data.log_rows import NO_VOTES, LogRows
 from calibration.data.log_thoughts import Probed
 from runtime.answers import Answers
@@ -40,7 +41,8 @@ def graded(
 
     Args:
         rows: the rows; notes are added on thoughts that have not ended, on `correct`, and on forced
-            answers that nothing grades.
+            answers that nothing grades, or that are hardly ever those of the samples, and on
+            answers that equal the gold ones by value alone.
         questions: the question of each.
         probed: the forced answers; None for none.
         reader: reads and compares answers; None for exact strings.
@@ -74,8 +76,12 @@ def graded(
         else:
             flat = [None if text is None else TRUTHS.get(text, text) for text in flat]
             golds = [TRUTHS.get(gold, gold) for gold in golds]
+            each = depths + 1
+            rows.notes.extend(value_notes(questions.tolist(), flat[::each], golds[::each]))
         correct = np.array([text == gold for text, gold in zip(flat, golds, strict=True)])
     answer = answer_codes(owners, text_codes(flat), correct).reshape(-1, depths + 1)
+    if probed is not None and "probes" in rows.names:
+        rows.notes.extend(forced_notes(answer[:, 0], answer[:, 1:], probed.cut, reader is None))
     return answer[:, 0], answer[:, 1:]
 
 
@@ -87,7 +93,7 @@ def _verdicts(
     Raises:
         InputError: as `_check_not_gold`, `_check_verdicts` and `_check_spellings`.
     """
-    judged = list(zip(questions, texts, rows.parsed("correct", as_truth), strict=True))
+    judged = list(zip(questions, texts, rows.marks(), strict=True))
     if probed is not None and probed.judged:
         numbers = dict(zip(rows.parsed("question", str), questions, strict=True))
         judged = [(numbers[name], _answer(text), said) for name, text, said in probed.judged]
@@ -282,9 +288,9 @@ def _read(
             f"answers were read out of the whole solutions in {rows.names['answer']!r}: "
             f"{given - found} of {given} have none"
         )
-    # Under caps on thinking tokens they are rows of the same column. Probes are bare answers.
+    # Under caps on thinking tokens they are rows of the same column. Probes are short answers.
     if "probes" in rows.names:
-        read = answer_reader(reader, solutions=False)
+        read = forced_reader(reader, {*answers, *rows.parsed("gold", _answer)})
     return answers, [[read(text) for text in each] for each in forced]
 
 

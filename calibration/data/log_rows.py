@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from allocator.errors import InputError
-from calibration.data.cells import as_text, is_blank
+from calibration.data.cells import as_text, as_truth, is_blank
 from calibration.data.log_formats import recognise
 from calibration.data.table_io import SHOWN_CHARACTERS, Rows, open_rows
 from calibration.data.traffic import traffic_rows
@@ -77,6 +77,25 @@ class LogRows:
             except ValueError as error:
                 raise self.refusal(number, column, cell, str(error)) from None
         return values
+
+    def marks(self) -> list[bool]:
+        """Whether each sample is marked correct; one without an answer need not be marked.
+
+        Raises:
+            InputError: as `parsed`.
+        """
+        answers = iter(self.cells["answer"])
+
+        def mark(cell: object) -> bool:
+            unanswered = is_blank(next(answers))
+            try:
+                return as_truth(cell)
+            except ValueError:
+                if unanswered:
+                    return False
+                raise
+
+        return self.parsed("correct", mark)
 
     def take(self, kept: Sequence[int]) -> "LogRows":
         """Some of the samples, by their indices."""

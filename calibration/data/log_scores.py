@@ -166,7 +166,8 @@ def _scored(
     rows: LogRows, column: str, answered: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], LogRows]:
     """The rows that have a score or need one, and where they are, shape (rows,)."""
-    filled = np.array([not is_blank(cell) for cell in rows.cells[column]])
+    # A solution without an answer may have no steps.
+    filled = np.array([not is_blank(cell) and cell != [] for cell in rows.cells[column]])
     # Where none has any, all need one.
     place = answered | filled if filled.any() else np.ones_like(filled)
     return place, rows.take(np.flatnonzero(place).tolist())

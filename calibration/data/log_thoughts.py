@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from calibration.data.cells import (
     as_answer,
+    as_finished,
     as_logprob,
     as_number,
     as_tokens,
-    as_truth,
     is_blank,
 )
 from calibration.data.log_rows import LogRows
@@ -91,7 +91,7 @@ def _listed(rows: LogRows) -> Probed:
 def _cut_off(rows: LogRows) -> list[bool]:
     """Whether each row was cut off while it was sampled."""
     if "finished" in rows.names:
-        return [not ended for ended in rows.parsed("finished", as_truth)]
+        return [not ended for ended in rows.parsed("finished", as_finished)]
     tokens, answers = rows.parsed("tokens", as_tokens), rows.parsed("answer", as_answer)
     # What was cut off at a log's limit is longest. Without an answer, another thought is as long by
     # chance alone.
@@ -128,7 +128,7 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
     ]
     direct, judged = None, tuple[tuple[str, str | None, bool], ...]()
     if "correct" in rows.names:
-        judged = tuple(zip(questions, answers, rows.parsed("correct", as_truth), strict=True))
+        judged = tuple(zip(questions, answers, rows.marks(), strict=True))
     if 0 in depths:  # every sample has such a row, or was refused
         given = [row_by_cap[0.0] for row_by_cap in rows_by_sample.values()]
         nll = [0.0] * len(given)
@@ -276,6 +276,8 @@ def _cap(cell: object) -> float:
 
 
 def _answers(cell: object) -> list[str | None]:
+    if is_blank(cell):
+        return []
     if not isinstance(cell, list):
         raise ValueError("must be a list of answers")
     return [as_answer(each) for each in cell]

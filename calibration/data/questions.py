@@ -50,13 +50,24 @@ class CalibratedOn(JsonArtifact):
         Returns:
             None if it cannot be known, because the questions are named by other columns.
         """
+        columns = self._compared(names)
+        return self._seen(names, columns) if columns else None
+
+    def compares_texts(self, names: Mapping[str, Sequence[str]]) -> bool:
+        """Whether `seen` knows any of some questions by more than numbers.
+
+        Args:
+            names: their names, by column.
+        """
+        return any(_is_text(c, name) for c in self._compared(names) for name in names[c])
+
+    def _compared(self, names: Mapping[str, Sequence[str]]) -> list[str]:
+        """The columns by which `seen` compares some questions."""
         texts = [column for column in names if column in TEXTS]
-        shared = [column for column in names if column in self.columns]
-        if self.columns & {*TEXTS} and not self.columns & {*texts}:
-            found = self._seen(names, texts)
-            if found.any():
-                return found
-        return self._seen(names, shared) if shared else None
+        apart = self.columns & {*TEXTS} and not self.columns & {*texts}
+        if apart and self._seen(names, texts).any():
+            return texts
+        return [column for column in names if column in self.columns]
 
     def _seen(
         self, names: Mapping[str, Sequence[str]], columns: Sequence[str]
@@ -68,8 +79,12 @@ class CalibratedOn(JsonArtifact):
     def _holds(self, columns: Sequence[str], names: Sequence[str]) -> bool:
         """Whether a question is among them, by its name in each column."""
         named = [(column, name) for column, name in zip(columns, names, strict=True) if name]
-        texts = [name for column, name in named if column in TEXTS and not name.isdigit()]
+        texts = [name for column, name in named if _is_text(column, name)]
         return any(_digest(name) in self.digests for name in texts or [name for _, name in named])
+
+
+def _is_text(column: str, name: str) -> bool:
+    return column in TEXTS and bool(name) and not name.isdigit()
 
 
 def _digest(name: str) -> str:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from calibration.data.answer_codes import CORRECT, UNANSWERED, text_codes
-from calibration.data.cells import as_logprob, as_tokens, as_truth
+from calibration.data.cells import as_finished, as_logprob, as_tokens
 from calibration.data.log_answers import graded, needed
+from calibration.data.log_copies import without_copies
 from calibration.data.log_names import read_aliases
 from calibration.data.log_rows import LogRows, read_log_rows
 from calibration.data.log_scores import LoggedScores, check_no_grades, read_scores
@@ -167,7 +168,7 @@ def read_log(
         for ours, theirs in (columns or {}).items()
     }
     reader = None if answers is None else answers_for(answers, thoughts=KNOWN)
-    rows, probed = read_thoughts(read_log_rows(source, chosen, where, gold))
+    rows, probed = read_thoughts(without_copies(read_log_rows(source, chosen, where, gold)))
     if rows.solutions and reader is None:
         answers, reader = "math", answers_for("math", thoughts=KNOWN)
     _check_answers(rows, answers)
@@ -215,7 +216,7 @@ def _number_columns(rows: LogRows) -> dict[str, NDArray[Any]]:
     parsers: dict[str, Callable[[object], float]] = {
         "tokens": as_tokens,
         "logprob": as_logprob,
-        "finished": as_truth,
+        "finished": as_finished,
     }
     return {
         column: np.array(rows.parsed(column, parse))

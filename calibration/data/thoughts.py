@@ -14,6 +14,10 @@ from calibration.data.answer_codes import UNANSWERED
 from predictors.thinking_state import PROBE_TOKENS, probed_tokens
 
 
+class UnprobedError(InputError):
+    """No answers were forced at a depth (`value`) that is a cap or of a probe (`field`)."""
+
+
 @dataclass(frozen=True)
 class DirectAnswers:
     """Answers given without a thought, shape (questions, answers); numbered as in `Capped`.
@@ -158,15 +162,15 @@ class Thoughts:
             probe_tokens: tokens of one.
 
         Raises:
-            InputError: a depth before the last probe at which there is none, or no depth at which
-                there is one.
+            UnprobedError: a depth before the last probe at which there is none, or no depth at
+                which there is one.
         """
         known = np.isin(depths, self.probes)
         last = self.probes.max(initial=0)
         missing = [d for d, is_known in zip(depths, known, strict=True) if not is_known]
         if missing and (missing[0] < last or not known.any()):
             why = f"answers must have been forced at this depth too, as at {self.probes.tolist()}"
-            raise InputError("probes", missing[0], why)
+            raise UnprobedError("probes", missing[0], why)
         made = self.forced[:, :, np.isin(self.probes, depths)]
         filled = ((0, 0), (0, 0), (0, len(missing)))
         return replace(
@@ -185,11 +189,11 @@ class Thoughts:
                 long the answer has stood.
 
         Raises:
-            InputError: no such depth.
+            UnprobedError: no such depth.
         """
         known = self.limit is None if cap is None else cap in self.probes
         if not known:
-            raise InputError("cap", cap, f"must be one of {self.probes.tolist()}")
+            raise UnprobedError("cap", cap, f"must be one of {self.probes.tolist()}")
         top = np.inf if cap is None else cap
         finished = self.lengths <= top
         answer = self.answer

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.thoughts import Capped, Thoughts
+from calibration.data.thoughts import Capped, Thoughts, UnprobedError
 from calibration.replay.curves import Curve
 from calibration.replay.thinking_run import (
     Lead,
@@ -46,8 +46,8 @@ def policy_runs(
         n_jobs: see `calibration.replay.parallel`.
 
     Raises:
-        InputError: thoughts that were not probed at one of its depths or caps, or too few of them
-            or of direct answers.
+        UnprobedError: thoughts that were not probed at one of its depths or caps.
+        InputError: too few thoughts or direct answers, or no log-probabilities that it needs.
     """
     needed = policy.stages[-1] - policy.direct
     if (samples := thoughts.answer.shape[1]) < needed:
@@ -75,7 +75,7 @@ def _under(policy: ThinkingPolicy, thoughts: Thoughts, cap: int | None) -> Cappe
     if cap is not None and cap >= longest and thoughts.limit is None:
         cap = None  # nor would the cap
     if cap is not None and cap not in thoughts.probes:
-        raise InputError("cap", cap, f"must be one of {thoughts.probes.tolist()}")
+        raise UnprobedError("cap", cap, f"must be one of {thoughts.probes.tolist()}")
     top = longest if cap is None else cap
     made = {probe for probe in policy.probes if probe <= top} | ({cap} if cap else set())
     probed = thoughts.probed_at(sorted(made), policy.probe_tokens)
@@ -114,3 +114,41 @@ def thinking_curve(thoughts: Thoughts, policy: ThinkingPolicy, n_jobs: int | Non
     """
     runs = policy_runs(policy, thoughts, shuffles_of(len(thoughts.answer)), n_jobs)
     return price_curve(BY_PRICE, policy, runs, [point.price for point in policy.prices])
+
+
+def measured_thinking(
+    thoughts: Thoughts, policy: ThinkingPolicy, n_jobs: int | None = -1
+) -> tuple[list[Curve], list[str]]:
+    """The curve of a policy as far as there are thoughts, and notes for people.
+
+    Returns:
+        No curve where no answers were forced at a depth that the policy needs.
+
+    Raises:
+        InputError: as `policy_runs`, but for depths.
+    """
+    part = stages_within(policy, thoughts)
+    try:
+        curve = thinking_curve(thoughts, part, n_jobs)
+    except UnprobedError as error:
+        why = _why_unprobed(error, thoughts)
+        return [], [f"The policy over thoughts is not measured: {why}."]
+    most, all_of_it = part.stages[-1], policy.stages[-1]
+    if most == all_of_it:
+        return [curve], []
+    return [curve], [f"The policy over thoughts is measured up to {most} samples, not {all_of_it}."]
+
+
+def _why_unprobed(error: UnprobedError, thoughts: Thoughts) -> str:
+    """Why a policy cannot be measured on thoughts that lack a depth, within a sentence."""
+    depths, needed = thoughts.probes.tolist(), error.value
+    has = f"the log has answers at {', '.join(map(str, depths))}"
+    if not depths:
+        has = "the log has no forced answers"
+    elif len(depths) > 1 and np.all(np.diff(depths, prepend=0) == depths[0]):
+        has = f"the log has answers at every {depths[0]}"
+    if error.field != "cap":
+        return f"it forces answers after {needed} tokens and {has}"
+    if needed is None:
+        return f"it has thoughts without a cap and those of the log are capped at {thoughts.limit}"
+    return f"it caps at {needed} tokens and {has}"

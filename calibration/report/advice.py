@@ -9,6 +9,7 @@ from calibration.replay.ways import Way
 from calibration.report import snippets
 from calibration.report.artifact_files import Contents
 from calibration.report.methods import (
+    MAJORITY,
     best,
     beyond,
     headline,
@@ -82,18 +83,20 @@ def _use(contents: Contents, summary: Summary) -> Iterator[Step]:
         if point.accuracy >= least and point.generations < plain.generations
     ]
     if not cheaper:
+        by_votes = summary.baseline == MAJORITY
+        said = f"Majority of {plain.budget}" if by_votes else f"Best-of-{plain.budget}"
         yield Step(
-            f"Use best-of-N at budget {plain.budget}",
-            f"Choosing by difficulty and stopping early saved nothing here. Best-of-{plain.budget} "
+            f"Use {'majority' if by_votes else 'best-of-N'} at budget {plain.budget}",
+            f"Choosing by difficulty and stopping early saved nothing here. {said} "
             f"for every prompt reaches {percent(plain.accuracy)}"
             + ("." if plain is baseline.points[-1] else "; more gain less than a point."),
-            _solve(contents, plain.budget, f"best_of_n:{plain.budget}"),
+            _solve(contents, plain.budget, f"best_of_n:{plain.budget}" + by_votes * ":majority"),
         )
         return
     way, point = min(cheaper, key=lambda found: found[1].generations)
     why = (
-        f"It comes within a point of best-of-N at its best ({percent(top.accuracy)} with "
-        f"{count(top.generations, 'generation')}) for less. "
+        f"It comes within a point of {summary.baseline.split()[0]} at its best "
+        f"({percent(top.accuracy)} with {count(top.generations, 'generation')}) for less. "
     )
     yield from _spend(contents, summary, way, point.generations, least, why)
 

@@ -12,6 +12,7 @@ from runtime.artifact import SUMMARY
 from runtime.artifact.plot import COLOURS
 
 POLICY = "compute-optimal"
+MAJORITY = "majority"
 
 EARLY = (PRICE, TOTAL)
 MARKERS = "^sDvPX*"
@@ -70,6 +71,18 @@ def leading_way(folder: Path) -> Way | None:
         return None
     summary = Summary.load(folder)
     return None if summary.gain is not None and not summary.ways else headline(summary)
+
+
+def stored_baseline(folder: Path) -> str | None:
+    """The method that an artifact's calibration compares the ways to spend with.
+
+    Returns:
+        None where there is no summary.
+
+    Raises:
+        InputError: a damaged summary.
+    """
+    return Summary.load(folder).baseline if (folder / SUMMARY).is_file() else None
 
 
 def leading_generations(summary: Summary) -> float | None:

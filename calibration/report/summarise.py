@@ -1,6 +1,6 @@
 """The summary of a calibration: curves by method and bin, the predictor, and the gain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.outcomes import Outcome, Outcomes
 from calibration.replay.parallel import in_threads
 from calibration.replay.ways import PREDICTED, WAYS, Way
+from calibration.report.methods import MAJORITY
 from calibration.report.savings import largest_saving, savings
 from calibration.report.summary import (
     Group,
@@ -28,7 +29,7 @@ from calibration.report.summary import (
 
 NAMES: dict[Selection, str] = {
     "weighted": "best-of-N weighted",
-    "majority": "majority",
+    "majority": MAJORITY,
     "best": "best-of-N, greatest score",
 }
 BEAM_SEARCH = f"beam search, M = {FIXED_BEAM_WIDTH}"
@@ -55,13 +56,13 @@ def summarise(
         outcomes: what the tables were fitted on.
         calibration: the fitted calibration.
         source: name of what was measured, for people.
-        selections: selections of best-of-n to draw, the baseline first.
+        selections: selections of best-of-n to draw; see `stronger_baseline`.
         strategies: strategies that were considered.
         samples: independent solutions per prompt.
         sampled_tokens: number of all sampled tokens.
         warnings: warnings beside the calibration's own.
         logged: of samples from a log, the same without the fitted score: votes are weighted by the
-            first logged score, or counted. The baseline is of these.
+            first logged score, or counted. Best-of-N weighted is of these.
     """
     methods = _methods(outcomes, calibration, calibration.rows, selections, strategies, logged)
     plain, by_way = _by_way(methods, calibration)
@@ -117,6 +118,23 @@ def cheapest_by(
     return max(by_way, key=lambda way: by_way[way].correct.mean(1).max())
 
 
+def stronger_baseline(accuracies: Mapping[str, float]) -> str:
+    """The method that the ways to spend are compared with.
+
+    Votes weighted by a poor score are less accurate than plain ones: compared with them, ways to
+    spend would seem to save what counting the votes saves alone.
+
+    Args:
+        accuracies: of methods by their names, at the largest budget; majority or best-of-N weighted
+            is among them.
+
+    Returns:
+        The more accurate of the two. Of equally accurate ones it is best-of-N weighted.
+    """
+    known = [name for name in (NAMES["weighted"], NAMES["majority"]) if name in accuracies]
+    return max(known, key=accuracies.__getitem__)
+
+
 @dataclass(frozen=True)
 class _Method:
     """One method at each budget, for every prompt and replicate."""
@@ -133,7 +151,10 @@ class _Method:
 
 def _by_way(methods: Sequence[_Method], calibration: Calibration) -> tuple[Curve, dict[Way, Curve]]:
     """The baseline's curve, and the curve of each way to spend, its accuracy held out."""
-    plain, by_bins = methods[0].curve, methods[-1].curve
+    baselines = (NAMES["weighted"], NAMES["majority"])
+    curves = {method.name: method.curve for method in methods if method.name in baselines}
+    last = {name: float(curve.correct[-1].mean()) for name, curve in curves.items()}
+    plain, by_bins = curves[stronger_baseline(last)], methods[-1].curve
     early = calibration.gain_model.held_out_curves(averages_between(by_bins.budgets))
     return plain, dict(zip(WAYS, (by_bins, *early), strict=True))
 
@@ -146,10 +167,7 @@ def _methods(
     strategies: Sequence[Strategy],
     logged: LoggedReplay | None,
 ) -> list[_Method]:
-    """All methods at the budgets of the given rows of the predicted table, which comes last.
-
-    The baseline comes first.
-    """
+    """All methods at the budgets of the given rows of the predicted table, which comes last."""
     shape = outcomes.prompts, outcomes.replicates
     budgets = [fitted.row.budget for fitted in rows]
 

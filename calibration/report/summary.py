@@ -101,8 +101,7 @@ class Saving(_Schema):
         way: by difficulty bins, by price, or one total over all prompts.
         accuracy: accuracy that both reach.
         generations: generations per prompt that the way spends for it, pilots included.
-        baseline: generations per prompt that the baseline, usually best-of-N weighted, spends for
-            it.
+        baseline: generations per prompt that the baseline, see `Summary.baseline`, spends for it.
         times: `baseline` over `generations`, with its 95% interval over prompts.
         tokens: the same in tokens; None where they were not counted.
         flops: the same in FLOPs; likewise.
@@ -127,7 +126,8 @@ class Summary(JsonArtifact):
         prompts: number of calibration prompts.
         samples: independent solutions per prompt.
         sampled_tokens: tokens sampled for the whole calibration.
-        baseline: name of the curve that the ways are compared with.
+        baseline: name of the curve that the ways are compared with, see
+            `calibration.report.summarise.stronger_baseline`.
         groups: all prompts first, then the oracle bins from the easiest on.
         predictor: quality of the predictor; None where there was nothing to predict from.
         ways: the savings at the highest accuracy of the baseline that any way reaches, of the ways

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from allocator.table import BudgetRow, Cell, LookupTable
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
 from calibration.bench import (
     BASELINE,
+    baseline_notes,
     baselines,
     beam_plan,
     measure,
@@ -207,6 +209,19 @@ def test_every_figure_is_among_the_targets(known: Findings) -> None:
     assert values[f"{PREDICTED}: gain at 4, in tokens"] == pytest.approx(4)
     assert values[f"{PREDICTED}: gain at 4, in FLOPs"] == pytest.approx(12)
     assert values[f"{PREDICTED} less {BASELINE} at 4, in points"] == pytest.approx(20)
+
+
+def test_the_baseline_is_that_of_calibration(bent: Artifact) -> None:
+    by_votes = measure(Replay(KNOWN, 4), bent, TABLE, baseline="majority")
+    assert (by_votes.baseline, baseline_notes(by_votes)) == ("majority", ())
+    # Three samples of four are right, and the score of the other one is above all of theirs.
+    samples = (*[make_sample("1", 0.1)] * 3, make_sample("0", 0.9))
+    run = PlanRun(samples, (True, True, True, False), 0)
+    misled = [replace(one, independent=run) for one in KNOWN]
+    found = measure(Replay(misled, 4), bent, TABLE)
+    (note,) = baseline_notes(found)
+    assert found.baseline == BASELINE
+    assert "majority is more accurate than best-of-N weighted here, 100.0% to 0.0%" in note
 
 
 def test_the_way_is_that_of_calibration_whatever_is_measured(bent: Artifact) -> None:

@@ -13,6 +13,7 @@ from calibration.bench import BASELINE, findings_of
 from calibration.bench_logs import (
     CONSISTENCY,
     WEIGHTED_CONSISTENCY,
+    LogFindings,
     as_chosen,
     log_curves,
     measure_log,
@@ -27,7 +28,9 @@ from calibration.replay.curves import Curve, differences_at_cost, resamples
 from calibration.replay.saving_rows import part_way
 from calibration.replay.ways import CHOSEN, PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
+from calibration.report.methods import stored_baseline
 from calibration.report.summarise import FITTED, NAMES
+from calibration.report.summary import Summary
 from calibration.unseen import few_prompts, unseen_questions
 from runtime.artifact import FittedPolicy
 from tests.support.cli import assert_readable, invoke, refused
@@ -224,6 +227,48 @@ def test_a_split_whose_calibration_gets_no_correct_sample_is_refused_first() -> 
     assert not measured
 
 
+def misleading(questions: int, samples: int, seed: int = 0) -> Log:
+    """A log whose score is lower where a sample is right: weighted votes are worse than plain."""
+    log = made_log(questions, samples, seed)
+    rng = np.random.default_rng(seed)
+    score = np.clip(rng.normal(0.5 - 0.2 * log.correct, 0.2), 0.01, 1)
+    names = tuple(f"question {seed} {number}" for number in range(questions))
+    return replace(log, scores=LoggedScores({"score": score}), questions=names)
+
+
+@pytest.mark.slow
+def test_a_poor_score_does_not_make_the_baseline_worse_than_majority() -> None:
+    log = misleading(60, 8)
+    found = measure_splits(log, 0.5, [0], BUDGETS, [1], 1, 1).findings
+    curves = by_name(found)
+    assert curves[BASELINE].at(8).accuracy < curves[NAMES["majority"]].at(8).accuracy - 0.02
+    assert found.baseline == NAMES["majority"]
+    times = {row.method: row.value for row in found.gains if (row.budget, row.share) == (8, 1)}
+    assert times[NAMES["majority"]] == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_the_baseline_is_the_one_that_calibration_stored(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    calibrate_from_logs(misleading(40, 8), folder, budgets=BUDGETS, pilots=[1], n_bins=1, n_jobs=1)
+    summary = Summary.load(folder)
+    assert summary.baseline == stored_baseline(folder) == NAMES["majority"]
+    policy = FittedPolicy.load(folder)
+    test = misleading(40, 8, seed=1)
+
+    def measured(baseline: str | None) -> LogFindings:
+        return measure_log(test, policy, policy.policy.table, "price", 1, baseline)
+
+    found = measured(stored_baseline(folder))
+    assert (found.findings.baseline, found.notes) == (NAMES["majority"], ())
+    # Earlier versions always compared with weighted votes.
+    for older in (BASELINE, None):
+        found = measured(older)
+        (note,) = found.notes
+        assert found.findings.baseline == BASELINE
+        assert note.startswith("At 8 generations per prompt majority is more accurate than best-of")
+
+
 def rows(log: Log) -> list[dict[str, Any]]:
     tokens = np.asarray(log.tokens)
     return [
@@ -254,7 +299,7 @@ def test_the_command_on_an_artifact_leaves_out_what_it_has_seen(tmp_path: Path) 
     status, shown, message = invoke(*bench, all_of_it)
     assert status == 0, message
     assert_readable(shown)
-    assert "How many times fewer than best-of-N weighted with N = 8" in " ".join(shown.split())
+    assert "How many times fewer than majority with N = 8" in " ".join(shown.split())
     result = BenchResult.load(out / "bench.json")
     left_out = len({r["question"] for r in every if r["question"] < "question 5"})
     assert (result.left_out, result.prompts) == (left_out, 90 - left_out)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def made(seed: int) -> Thoughts:
     return made_thoughts(24, SAMPLES, seed).every(2 * EVERY)
 
 
-def rows_of(thoughts: Thoughts) -> list[dict[str, object]]:
+def rows_of(thoughts: Thoughts) -> list[dict[str, Any]]:
     """A row per sample."""
     every = int(thoughts.probes[0])
     return [
@@ -91,9 +92,36 @@ def test_a_log_of_thoughts_is_calibrated_reported_and_tested(tmp_path: Path) -> 
     words = f"measured up to {up_to} samples, not {policy.stages[-1]}."
     assert words in " ".join(shown.split())
 
+    # Of answers forced at other depths, all else is measured.
+    apart = [
+        row | {"probe_every": row["probe_every"] + 7, "tokens": row["tokens"] + 7 * SCALE}
+        for row in other
+    ]
+    test = write(tmp_path / "apart.jsonl", apart)
+    status, _, shown = invoke("bench", "--from-logs", test, "--artifact", out, *command[5:])
+    assert status == 0, shown
+    assert "The policy over thoughts is not measured: it " in " ".join(shown.split())
+    assert f"the log has answers at every {apart[0]['probe_every']}" in " ".join(shown.split())
+    found = json.loads((tmp_path / "bench" / "bench.json").read_text())
+    assert "thinking policy, by price" not in {c["name"] for c in found["curves"]}
+
     # Without the thoughts, that policy cannot be tested.
     plain = [{k: v for k, v in row.items() if "probe" not in k} for row in other]
     test = write(tmp_path / "plain.jsonl", plain)
     status, _, shown = invoke("bench", "--from-logs", test, "--artifact", out)
     assert status == 2
     assert "probe_every" in shown
+
+
+@pytest.mark.slow
+def test_a_split_says_that_it_does_not_measure_the_policy_over_thoughts(tmp_path: Path) -> None:
+    both = [
+        row | {"question": f"{seed} {row['question']}"}
+        for seed in range(2)
+        for row in rows_of(made(seed))
+    ]
+    log = write(tmp_path / "log.jsonl", both)
+    split = ["--split", 0.5, "--splits", 1, "--budgets", "1,2", "--out", tmp_path / "bench"]
+    status, _, shown = invoke("bench", "--from-logs", log, *split)
+    assert status == 0, shown
+    assert "The policy over thoughts is not measured by --split" in " ".join(shown.split())

@@ -7,6 +7,7 @@ import pytest
 
 from allocator.errors import InputError
 from calibration.data.sample_log import read_log
+from calibration.from_logs import fit_log
 from tests.support.logs import write
 
 
@@ -163,3 +164,87 @@ def test_probes_are_bare_answers_beside_whole_solutions(tmp_path: Path) -> None:
     thoughts = read_log(write(path, capped), answers="math").thoughts
     assert thoughts is not None
     assert thoughts.forced.tolist() == [[[0]] * 4]
+
+
+@pytest.mark.parametrize(
+    "forced",
+    [
+        "</think>\n\nThe final answer is 42.",
+        "The answer is 42",
+        "Final answer: 42",
+        "42}.",
+        "42}\n</think>\n\n**Final",
+        "The final answer is 42}$.",
+        "\\boxed{42}\n</think>",
+        "42\n</think>\n\n",
+        "**42**",
+        "42",
+    ],
+)
+def test_forced_answers_may_be_short_sentences(tmp_path: Path, forced: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {"question": "q", "answer": "42", "gold": "42", "tokens": 30, "probe_every": 10}
+        | {"probes": ["7", forced]}
+        for _ in range(4)
+    ]
+    log = read_log(write(tmp_path / "log.jsonl", rows), answers="math")
+    assert log.thoughts is not None
+    assert log.thoughts.forced.tolist() == [[[1, 0]] * 4]
+
+
+def test_forced_answers_that_are_gold_or_an_answer_are_kept(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"question": "q", "answer": "row 3, seat 9", "gold": "row 3, seat 4", "tokens": 30}
+        | {"probe_every": 10, "probes": ["row 3, seat 4", "row 3, seat 9", r"\{1, 2\}"]}
+        for _ in range(4)
+    ]
+    thoughts = read_log(write(tmp_path / "log.jsonl", rows), answers="math").thoughts
+    assert thoughts is not None
+    assert thoughts.answer.tolist() == [[1] * 4]
+    assert thoughts.forced.tolist() == [[[0, 1, 2]] * 4]
+
+
+@pytest.mark.parametrize(("answers", "noted"), [(None, True), ("math", False)])
+def test_a_note_where_forced_answers_are_hardly_ever_the_final_ones(
+    tmp_path: Path, answers: str | None, noted: bool
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {"question": f"q{n // 4}", "answer": "42", "gold": "42", "tokens": 30, "probe_every": 10}
+        | {"probes": [None, "The answer is 42", None] if n else ["42"]}
+        for n in range(24)
+    ]
+    log = read_log(write(tmp_path / "log.jsonl", rows), answers=answers)
+    said = [
+        note for note in log.notes if "the last forced answer equals the final one in 1" in note
+    ]
+    assert bool(said) == noted
+    if noted:
+        assert said[0].startswith("of 24 thoughts that ended")
+
+
+def by_letter(answers: list[str], golds: list[str]) -> list[dict[str, Any]]:
+    return [
+        {"question": f"q{number}", "answer": answer, "gold": gold}
+        for number, gold in enumerate(golds)
+        for answer in answers
+    ]
+
+
+def test_a_note_where_answers_equal_the_gold_ones_by_value_alone(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    texts = ["0105", r"\frac{210}{2}", "7", "8"]
+    log = read_log(write(path, by_letter(texts, ["105", "210/2", "0105", "9"])))
+    # Of the third question a sample is the gold answer itself, and the fourth is not solved.
+    assert log.correct.any(axis=1).tolist() == [False, False, True, False]
+    (note,) = log.notes
+    assert note.startswith("2 questions have answers that are never the gold one letter by letter")
+    assert note.endswith("compare with --answers math")
+    assert read_log(path, answers="math").notes == ()
+
+
+def test_a_log_whose_answers_are_right_by_value_alone_is_refused_with_that_hint(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "log.jsonl", by_letter(["0105", "7", "8", "9"], ["105"] * 20))
+    with pytest.raises(InputError, match=r"no sample .* correct; .* 20 questions .*--answers math"):
+        fit_log(read_log(path), budgets=[1, 2], pilots=[1], n_bins=1)

@@ -610,3 +610,90 @@ def test_parquet_holds_gold_answers_as_doubles(tmp_path: Path) -> None:
     table = pa.table({"question": ["q"] * 4, "answer": [5.0, 5.0, NAN, 7.0], "gold": ["5"] * 4})
     pq.write_table(table, path)
     assert answers_of(read_log(path)) == [[-1, 0, 0, 1]]
+
+
+def numbered(count: int) -> list[dict[str, Any]]:
+    """Rows of two questions, each sample with its number."""
+    return [
+        {"question": question, "sample_index": n, "answer": str(n % 3), "gold": "0", "tokens": n}
+        for question in ("a", "b")
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_sample_that_is_written_again_counts_once(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"log.{ending}"
+    rows = numbered(4)
+    log = read_log(write(path, rows + rows))
+    assert log.sizes.tolist() == [4, 4]
+    assert log.notes == (
+        "8 rows are written again, with the same 'sample_index' of the same question, and left out",
+    )
+    # Another run's samples may have the same numbers.
+    other = [row | {"tokens": row["tokens"] + 100} for row in rows]
+    log = read_log(write(path, rows + other))
+    assert (log.sizes.tolist(), log.notes) == ([8, 8], ())
+    # Some of these may be alike by chance: without them the others would weigh more.
+    log = read_log(write(path, rows + other[:1] + rows[1:]))
+    assert log.sizes.tolist() == [8, 8]
+    assert log.notes[0].startswith("7 rows are written again")
+    assert log.notes[0].endswith("; they count, because others with the same one differ")
+
+
+def test_samples_are_kept_where_their_numbers_do_not_tell_them_apart(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    for sample in (0, None):
+        rows = [row | {"sample_index": sample, "tokens": 9} for row in numbered(4)]
+        log = read_log(write(path, rows))
+        assert (log.sizes.tolist(), log.notes) == ([4, 4], ())
+    unnumbered = [{k: v for k, v in row.items() if k != "sample_index"} for row in numbered(4)]
+    assert read_log(write(path, unnumbered * 2)).sizes.tolist() == [8, 8]
+
+
+def test_a_row_with_all_samples_of_a_question_counts_once(tmp_path: Path) -> None:
+    rows = [
+        {"question": question, "sample": part, "answer": ["1", "1", "0", "0"], "gold": "0"}
+        for question in ("a", "b")
+        for part in range(2)
+    ]
+    log = read_log(write(tmp_path / "log.jsonl", rows + rows[:1]))
+    assert log.sizes.tolist() == [8, 8]
+    assert log.notes[0].startswith("1 row is written again")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_sample_without_an_answer_needs_neither_mark_nor_scores(
+    tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"log.{ending}"
+    rows: list[dict[str, Any]] = [
+        {"question": "q", "answer": str(n % 2) if n else None, "correct": n % 2 == 1 if n else None}
+        | {"score": [0.5, n / 10] if n else []}
+        for n in range(5)
+    ]
+    log = read_log(write(path, rows))
+    assert sorted(log.answer[0].tolist()) == [-1, 0, 0, 1, 1]
+    assert sorted(log.scores.values["score.last"][0].tolist()) == [0.1, 0.1, 0.2, 0.3, 0.4]
+    for change, message in (
+        ({"correct": None}, "'correct' must be true or false"),
+        ({"score": []}, "'score' must hold the score of at least one step"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_log(write(path, [*rows[:4], rows[4] | change]))
+
+
+def test_finished_may_be_a_reason(tmp_path: Path) -> None:
+    reasons = ["stop", "length", "EOS", "stop"]
+    rows = [
+        {"question": "q", "answer": "1", "gold": "1", "tokens": n, "finish_reason": reason}
+        for n, reason in enumerate(reasons)
+    ]
+    path, columns = tmp_path / "log.jsonl", {"finished": "finish_reason"}
+    log = read_log(write(path, rows), columns)
+    assert log.finished is not None
+    assert log.tokens is not None
+    ended = dict(zip(log.tokens[0].tolist(), log.finished[0].tolist(), strict=True))
+    assert ended == {0: True, 1: False, 2: True, 3: True}
+    with pytest.raises(InputError, match="or a finish_reason: stop or length"):
+        read_log(write(path, [*rows, rows[0] | {"finish_reason": "abort"}]), columns)

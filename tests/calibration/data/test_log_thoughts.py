@@ -9,6 +9,7 @@ import pytest
 from allocator.errors import InputError
 from calibration.data.sample_log import read_log
 from calibration.fitting.thinking import candidates
+from calibration.from_logs import fit_log
 from predictors.thinking_state import PROBE_TOKENS
 from tests.support.logs import write
 
@@ -371,3 +372,47 @@ def test_thoughts_that_cannot_be_used_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         read_log(write(tmp_path / "log.jsonl", rows))
+
+
+def test_a_thought_may_have_no_probes(tmp_path: Path) -> None:
+    rows = probed()
+    rows[1] = rows[1] | {"tokens": 8, "probes": []}
+    empty = read_log(write(tmp_path / "empty.jsonl", rows)).thoughts
+    rows[1] = rows[1] | {"probes": None, "finished": "stop"}
+    rows = [{"finished": "length" if row["answer"] is None else "stop"} | row for row in rows]
+    missing = read_log(write(tmp_path / "missing.jsonl", rows)).thoughts
+    assert empty is not None
+    assert missing is not None
+    assert np.array_equal(empty.forced, missing.forced)
+    assert missing.cut is not None
+    assert missing.cut.sum() == 2
+
+
+def test_rows_of_samples_and_caps_that_are_written_again_count_once(tmp_path: Path) -> None:
+    log = read_log(write(tmp_path / "log.jsonl", capped() * 2))
+    assert log.sizes.tolist() == [4, 4]
+    assert log.notes[0].startswith(f"{len(capped())} rows are written again")
+
+
+@pytest.mark.slow
+def test_a_log_whose_thoughts_were_all_cut_off_is_refused_with_what_to_give(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"question": f"q{q}", "gold": "7", "answer": None, "tokens": 20, "probe_every": 10}
+        | {"probes": [None, "7" if (q + n) % 3 else "5"]}
+        for q in range(20)
+        for n in range(4)
+    ]
+    fit = {"budgets": [1, 2], "pilots": [1], "n_bins": 1, "n_jobs": 1}
+    why = r"no thought ended with an answer, but forced .* and false in a column finished"
+    with pytest.raises(InputError, match=why):
+        fit_log(read_log(write(path, rows)), **fit)
+    given = [row | {"answer": row["probes"][-1], "finished": False} for row in rows]
+    log = read_log(write(path, given))
+    assert log.thoughts is not None
+    assert log.thoughts.cut is not None
+    assert log.thoughts.cut.all()
+    assert fit_log(log, **fit).calibration.table.rows
+    wrong = [row | {"answer": "5"} for row in rows]
+    with pytest.raises(InputError, match="no thought ended with a right answer"):
+        fit_log(read_log(write(path, wrong)), **fit)

@@ -286,6 +286,10 @@ def test_advice_follows_from_what_was_found(tmp_path: Path) -> None:
     ]
     none = heads(artifact(tmp_path / "none", no_gain_summary(), rich_table(), SETTINGS))
     assert none[0] == "Use best-of-N at budget 64"
+    by_votes = no_gain_summary().model_copy(update={"baseline": "majority"})
+    step = used(tmp_path / "votes", by_votes)
+    assert step.head.startswith("Use majority at budget ")
+    assert ":majority" in step.command
     predictor = rich_summary().predictor
     assert predictor is not None
     weak = rich_summary(
