@@ -8,6 +8,7 @@ from allocator.budget import allocate
 from allocator.plan import Plan
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.methods import AVERAGES, planned
+from calibration.fitting.binned import gather
 from calibration.fitting.plan_selection import smoothed_accuracies
 from calibration.replay.curves import Curve
 from calibration.replay.replay import Replay
@@ -48,8 +49,7 @@ def concave_by(
     bins = bin_of(edges, ranks.ravel())
     sizes = [n for n in (2**i for i in range(most.bit_length())) if n >= max(pilots, 1)]
     plans = [Plan(strategy="best_of_n", n=n) for n in sizes]
-    correct = np.array([calibration.outcome(plan, 0).correct.ravel() for plan in plans])
-    accuracies = smoothed_accuracies(correct, bins, len(edges) + 1).T
+    accuracies = smoothed_accuracies(gather(calibration, plans, 0, bins, len(edges) + 1)).T
     place = bin_of(edges, np.searchsorted(known, live, side="right") / len(known))
     costs, choices = np.array(sizes, dtype=float), np.array(plans, dtype=object)
     rows = []

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from allocator.bins import bin_of
 from allocator.plan import Plan
 from benchmarks.figures.findings import Finding
 from benchmarks.figures.pools import MAX_N
+from calibration.fitting.binned import BinnedOutcomes, PlanOutcomes, gather
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import edges_of
 from calibration.fitting.plan_selection import held_out_figures
@@ -25,25 +25,6 @@ AT, TIMES = (16, MAX_N), 4.0  # budgets at which savings are reported; the paper
 NEARLY = min(SHARES)
 
 
-class Tried(Protocol):
-    """How plans did on the test prompts.
-
-    Attributes:
-        prompts: number of prompts.
-        replicates: replays of each prompt.
-    """
-
-    @property
-    def prompts(self) -> int: ...
-
-    @property
-    def replicates(self) -> int: ...
-
-    def outcome(self, plan: Plan, pilots: int) -> Outcome:
-        """See `calibration.replay.outcomes.Outcomes`."""
-        ...
-
-
 @dataclass(frozen=True)
 class OneTable:
     """Searches and revisions side by side, on the same prompts.
@@ -53,8 +34,8 @@ class OneTable:
         revised: knows revisions.
     """
 
-    searched: Tried
-    revised: Tried
+    searched: PlanOutcomes
+    revised: PlanOutcomes
 
     @property
     def prompts(self) -> int:
@@ -83,7 +64,7 @@ def bins_by(pass_at_1: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def compute_optimal(
     name: str,
-    outcomes: Tried,
+    outcomes: PlanOutcomes,
     plans: Sequence[Plan],
     budgets: Sequence[int],
     bins: NDArray[np.int64],
@@ -101,21 +82,12 @@ def compute_optimal(
         bins: of each prompt, shape (prompts,).
     """
     shape = outcomes.prompts, outcomes.replicates
-    prompts = np.repeat(np.arange(shape[0]), shape[1])
+    of_entries, n_bins = np.repeat(bins, shape[1]), int(bins.max()) + 1
     found, costs = [], []
     for budget in budgets:
         candidates = [plan for plan in plans if plan.cost(0) == budget]
-        each = [outcomes.outcome(plan, 0) for plan in candidates]
-        correct, spent, tokens, flops = held_out_figures(
-            np.array([outcome.correct.ravel() for outcome in each]),
-            np.array([float(plan.cost(0)) for plan in candidates]),
-            np.array([outcome.tokens.ravel() for outcome in each]),
-            np.array([outcome.flops.ravel() for outcome in each]),
-            prompts,
-            bins[prompts],
-            int(bins.max()) + 1,
-            most_accurate_by_bin,
-        )
+        binned = gather(outcomes, candidates, 0, of_entries, n_bins)
+        correct, spent, tokens, flops = held_out_figures(binned, most_accurate_by_bin)
         found.append(Outcome(*(values.reshape(shape) for values in (correct, tokens, flops))))
         costs.append(spent.reshape(shape))
     return averaged(name, budgets, found, costs)
@@ -195,15 +167,11 @@ def needed(
     )
 
 
-def most_accurate_by_bin(
-    correct: NDArray[np.float64],
-    costs: NDArray[np.float64],
-    prompts: NDArray[np.int64],
-    bins: NDArray[np.int64],
-    count: int,
-) -> list[int]:
+def most_accurate_by_bin(binned: BinnedOutcomes) -> list[int]:
     """The paper's rule (section 3.2): the bin's most accurate plan, by however small a margin."""
     return [
-        most_accurate(correct[:, inside], costs) if np.any(inside := bins == b) else 0
-        for b in range(count)
+        most_accurate(binned.correct[:, inside], binned.costs)
+        if np.any(inside := binned.bins == b)
+        else 0
+        for b in range(binned.n_bins)
     ]

@@ -10,6 +10,7 @@ from allocator.curves import AccuracyCurves, BinCurves, PlanEstimate
 from allocator.drift_baseline import DriftBaseline
 from allocator.plan import Plan
 from allocator.schedule import Schedule, schedule_of
+from calibration.fitting.binned import gather
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import FittedDifficulty
 from calibration.fitting.plan_selection import bin_accuracies
@@ -40,22 +41,19 @@ def accuracy_curves(
     for paid in sorted({0, *difficulty}):
         known = difficulty.get(paid)
         edges = () if known is None else known.edges
-        entries = outcomes.prompts * outcomes.replicates
+        count, entries = len(edges) + 1, outcomes.prompts * outcomes.replicates
         bins = np.zeros(entries, int) if known is None else bin_of(edges, known.predicted)
-        plans = list(grid(budget, paid))
-        found = [outcomes.outcome(plan, paid) for plan in plans]
-        correct = np.array([outcome.correct.ravel() for outcome in found])
-        count = len(edges) + 1
-        accuracy = bin_accuracies(correct, bins, count)
+        binned = gather(outcomes, grid(budget, paid), paid, bins, count)
+        accuracy = bin_accuracies(binned)
         options = tuple(
             tuple(
                 PlanEstimate(
                     plan=plan,
                     generations=plan.cost(paid),
                     accuracy=float(np.clip(accuracy[number, b], 0, 1)),
-                    tokens=float(outcome.tokens.ravel()[bins == b].mean()),
+                    tokens=float(binned.tokens[number][bins == b].mean()),
                 )
-                for number, (plan, outcome) in enumerate(zip(plans, found, strict=True))
+                for number, plan in enumerate(binned.plans)
             )
             for b in range(count)
         )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.plan import Plan
+from calibration.fitting.binned import BinnedOutcomes
 from calibration.fitting.plan_selection import cheapest_within
 
 Array = NDArray[np.float64]
@@ -27,42 +28,22 @@ BINS, COST_DOUBLINGS, SETTING_DOUBLINGS = 1.5, 2.0, 1.5
 BETWEEN_STRATEGIES = 0.3
 
 
-def by_advantage(
-    plans: Sequence[Plan],
-    correct: Array,
-    costs: Array,
-    prompts: NDArray[np.int64],
-    bins: NDArray[np.int64],
-    count: int,
-) -> list[int]:
-    """Each bin's plan: `cheapest_within` of the modelled accuracies.
-
-    Args:
-        plans: the plans, best-of-N of several N among them.
-        correct, costs, prompts, bins, count: as of `calibration.fitting.plan_selection.Rule`.
-    """
-    return cheapest_within(modelled_accuracies(plans, correct, costs, prompts, bins, count), costs)
+def by_advantage(binned: BinnedOutcomes) -> list[int]:
+    """Each bin's plan: `cheapest_within` of the modelled accuracies."""
+    return cheapest_within(modelled_accuracies(binned), binned.costs)
 
 
-def modelled_accuracies(
-    plans: Sequence[Plan],
-    correct: Array,
-    costs: Array,
-    prompts: NDArray[np.int64],
-    bins: NDArray[np.int64],
-    count: int,
-) -> Array:
+def modelled_accuracies(binned: BinnedOutcomes) -> Array:
     """Accuracy of each plan in each bin, shape (plans, bins); 0 in a bin without entries.
 
-    The posterior mean, averaged over `GAINS`; best-of-N rises with N.
-
-    Args:
-        as of `by_advantage`.
+    The posterior mean, averaged over `GAINS`; best-of-N, which is among the plans for several N,
+    rises with N.
     """
     from scipy.linalg import block_diag, cho_factor, cho_solve
 
+    plans, costs, correct, bins = binned.plans, binned.costs, binned.correct, binned.bins
     held = np.unique(bins)
-    seen = [_means(correct[:, bins == b], prompts[bins == b]) for b in held]
+    seen = [_means(correct[:, bins == b], binned.prompts[bins == b]) for b in held]
     middle = float(correct.mean())
     mean = np.concatenate([means for means, _ in seen]) - middle
     noise = block_diag(*(errors for _, errors in seen))
@@ -79,7 +60,7 @@ def modelled_accuracies(
         found.append(kernel @ weighted)
     likely = np.exp(np.array(logs) - max(logs))
     averaged = middle + (likely[:, None] * np.array(found)).sum(axis=0) / likely.sum()
-    accuracy = np.zeros((len(plans), count))
+    accuracy = np.zeros((len(plans), binned.n_bins))
     accuracy[:, held] = averaged.reshape(len(held), len(plans)).T
     return _rising(plans, costs, accuracy)
 

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from allocator.bins import bin_of
 from allocator.curves import AccuracyCurves
 from allocator.drift_baseline import DriftBaseline
 from allocator.plan import Plan
@@ -16,6 +17,7 @@ from calibration.fitting.accuracy_tables import (
     drift_baseline_of,
     schedules_of,
 )
+from calibration.fitting.binned import gather
 from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
 from calibration.fitting.gain_model import FittedGainModel, fit_gain_model, prompt_folds
 from calibration.fitting.rows import Candidate, FittedRow, best, by_best_rule
@@ -210,8 +212,8 @@ def _fit_rows(
         edges: tuple[float, ...],
         pass_at_1: NDArray[np.float64],
     ) -> Candidate:
-        plans = list(grid(budget, pilots))
-        return by_best_rule(replayed, plans, budget, pilots, edges, pass_at_1)
+        bins, plans = bin_of(edges, pass_at_1), grid(budget, pilots)
+        return by_best_rule(gather(replayed, plans, pilots, bins, len(edges) + 1), edges)
 
     def at(budget: int) -> tuple[FittedRow, FittedRow, FittedRow | None]:
         one_bin = candidate(outcomes, budget, 0, (), measured)
@@ -220,16 +222,16 @@ def _fit_rows(
             for pilots, fitted in difficulty.items()
             if pilots < budget and fitted.edges
         ]
-        chosen, same_for_all = best([one_bin, *binned]).fitted(), one_bin.fitted()
+        chosen, same_for_all = best([one_bin, *binned]).fitted(budget), one_bin.fitted(budget)
         if not chosen.row.pilots and chosen.row.plans == same_for_all.row.plans:
             chosen = same_for_all  # bins that change nothing need no prediction
         # A prompt's bin must not depend on the very samples that a plan is judged by.
         if budget > outcomes.binned_budget:
             return chosen, same_for_all, None
-        oracle = candidate(paired, budget, 0, oracle_edges, measured).fitted()
+        oracle = candidate(paired, budget, 0, oracle_edges, measured).fitted(budget)
         if chosen.row.edges or paired is outcomes:
             return chosen, oracle, chosen
-        return chosen, oracle, candidate(paired, budget, 0, (), measured).fitted()
+        return chosen, oracle, candidate(paired, budget, 0, (), measured).fitted(budget)
 
     found = in_threads(at, sorted(set(budgets)), outcomes.n_jobs)
     predicted, oracle, binnable = (list(rows) for rows in zip(*found, strict=True))

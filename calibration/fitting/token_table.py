@@ -6,19 +6,19 @@ of at most so many tokens (sequential compute; the paper's section 6 asks for th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
-from allocator.bins import bin_of, shares_of
+from allocator.bins import bin_of
 from allocator.plan import Plan
-from allocator.table import BudgetRow, Fingerprint, LookupTable
+from allocator.table import Fingerprint, LookupTable
+from calibration.fitting.binned import BinnedOutcomes, gather
 from calibration.fitting.difficulty import FittedDifficulty, fit_difficulty
-from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_choices, smoothed
-from calibration.fitting.rows import best, cell_of
-from calibration.replay.intervals import accuracy_interval
+from calibration.fitting.plan_selection import Rule, by_bin, greatest, smoothed
+from calibration.fitting.rows import Candidate, FittedRow, best
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Replay
 from predictors.token_policy import TokenPolicy
@@ -26,20 +26,8 @@ from predictors.token_policy import TokenPolicy
 # Default budgets: from what the cheapest plan costs on average to what the most expensive does.
 BUDGETS = 8
 
-
-@dataclass(frozen=True)
-class TokenRow:
-    """A row in tokens, and the figures of each entry, arrays of shape (entries,).
-
-    Attributes:
-        row: the row.
-        correct: accuracy of a plan chosen on other prompts.
-        tokens: of the row's plan.
-    """
-
-    row: BudgetRow
-    correct: NDArray[np.float64]
-    tokens: NDArray[np.float64]
+# Plans after some pilots, and the inner edges of the bins.
+_Option = tuple[BinnedOutcomes, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +43,7 @@ class TokenTable:
 
     table: LookupTable
     difficulty: dict[int, FittedDifficulty]
-    rows: tuple[TokenRow, ...]
+    rows: tuple[FittedRow, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -121,154 +109,48 @@ def _spaced(means: Sequence[float]) -> list[int]:
     return sorted({int(np.ceil(tokens)) for tokens in spaced})
 
 
-@dataclass(frozen=True)
-class _Option:
-    """Plans after some pilots, and their outcomes; entries are replicates of prompts.
-
-    Attributes:
-        pilots: number of pilots; 0 has one bin.
-        edges: inner edges of the bins.
-        plans: the plans.
-        correct: shape (plans, entries).
-        tokens: shape (plans, entries).
-        flops: likewise.
-        prompts: which prompt each entry belongs to, shape (entries,).
-        bins: the bin of each entry, shape (entries,).
-    """
-
-    pilots: int
-    edges: tuple[float, ...]
-    plans: Sequence[Plan]
-    correct: NDArray[np.float64]
-    tokens: NDArray[np.float64]
-    flops: NDArray[np.float64]
-    prompts: NDArray[np.int64]
-    bins: NDArray[np.int64]
-
-
 def _options(
     replay: Replay, plans: Sequence[Plan], difficulty: Mapping[int, FittedDifficulty]
 ) -> list[_Option]:
-    prompts = np.repeat(np.arange(replay.prompts), replay.replicates)
-    options = []
-    for paid in (0, *(count for count, fitted in difficulty.items() if fitted.edges)):
-        within = [plan for plan in plans if plan.n >= paid]
-        outcomes = [replay.outcome(plan, paid) for plan in within]
-        edges = difficulty[paid].edges if paid else ()
-        predicted = difficulty[paid].predicted if paid else np.zeros(len(prompts))
-        options.append(
-            _Option(
-                paid,
-                edges,
-                within,
-                np.array([outcome.correct.ravel() for outcome in outcomes]),
-                np.array([outcome.tokens.ravel() for outcome in outcomes]),
-                np.array([outcome.flops.ravel() for outcome in outcomes]),
-                prompts,
-                bin_of(edges, predicted),
-            )
-        )
+    """The plans after each number of pilots; without pilots there is one bin."""
+    one_bin = np.zeros(replay.prompts * replay.replicates, dtype=np.int64)
+    options: list[_Option] = [(gather(replay, plans, 0, one_bin, 1), ())]
+    for pilots, fitted in difficulty.items():
+        if edges := fitted.edges:
+            within = [plan for plan in plans if plan.n >= pilots]
+            bins = bin_of(edges, fitted.predicted)
+            options.append((gather(replay, within, pilots, bins, len(edges) + 1), edges))
     return options
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A row that may become the table's: one rule's choice of an option's plans.
-
-    Attributes:
-        option: the option.
-        choices: the index of each bin's plan, chosen on all entries, shape (bins,).
-        held_out: accuracy and tokens of each entry, whose plan is chosen on other prompts, shape
-            (2, entries).
-    """
-
-    option: _Option
-    choices: NDArray[np.int64]
-    held_out: NDArray[np.float64]
-
-    @property
-    def chosen(self) -> NDArray[np.int64]:
-        """The plan of each entry."""
-        return self.choices[self.option.bins]
-
-    @property
-    def tokens(self) -> NDArray[np.float64]:
-        """Tokens of each entry's plan."""
-        return np.asarray(self.option.tokens[self.chosen, np.arange(len(self.chosen))])
-
-    def keeps_to(self, budget: int) -> bool:
-        """Whether every bin does on average; pilots alone may cost more."""
-        bins = self.option.bins
-        return bool(np.all(np.bincount(bins, self.tokens) <= budget * np.bincount(bins)))
-
-
-def _row(options: Sequence[_Option], budget: int, pilot_thinking: int | None) -> TokenRow:
+def _row(options: Sequence[_Option], budget: int, pilot_thinking: int | None) -> FittedRow:
     """The row of the best candidate that keeps to the budget."""
-    every = [
-        _candidate(option, rule, budget)
-        for option in options
-        for rule in ((by_bin, smoothed, greatest) if option.edges else (by_bin, greatest))
+    candidates = [
+        Candidate(binned, edges, partial(_within_budget, rule, budget))
+        for binned, edges in options
+        for rule in ((by_bin, smoothed, greatest) if edges else (by_bin, greatest))
     ]
-    taken = best([candidate for candidate in every if candidate.keeps_to(budget)])
-    option = taken.option
-    # As in `calibration.fitting.rows`: accuracy is held out, the cost is that of the plans chosen.
-    correct, tokens = taken.held_out[0], taken.tokens
-    flops = option.flops[taken.chosen, np.arange(len(tokens))]
-    cells = []
-    for b, choice in enumerate(taken.choices):
-        inside = option.bins == b
-        plan, prompts = option.plans[choice], option.prompts[inside]
-        generations = np.full(len(prompts), float(plan.cost(option.pilots)))
-        of_bin = correct[inside], generations, tokens[inside], flops[inside]
-        cells.append(cell_of(plan, prompts, *of_bin))
-    row = BudgetRow(
-        budget=budget,
-        unit="tokens",
-        pilots=option.pilots,
-        pilot_thinking=pilot_thinking if option.pilots else None,
-        edges=option.edges,
-        cells=tuple(cells),
-        shares=shares_of(option.bins, len(cells)),
-        interval=accuracy_interval(correct, option.prompts)[1:],
-    )
-    return TokenRow(row, correct, tokens)
+    within = [candidate for candidate in candidates if _keeps_to(candidate, budget)]
+    return best(within, "tokens").fitted(budget, "tokens", pilot_thinking)
 
 
-def _candidate(option: _Option, rule: Rule, budget: int) -> _Candidate:
-    everyone = np.ones(len(option.prompts), dtype=bool)
-    choices = np.array(_choose(option, rule, budget, everyone))
-    return _Candidate(option, choices, _held_out(option, rule, budget))
-
-
-def _choose(option: _Option, rule: Rule, budget: int, on: NDArray[np.bool_]) -> list[int]:
-    """The index of each bin's plan, chosen on some entries among plans within the budget there."""
-    count = len(option.edges) + 1
-    correct, prompts, bins = option.correct[:, on], option.prompts[on], option.bins[on]
+def _within_budget(rule: Rule, budget: int, binned: BinnedOutcomes) -> list[int]:
+    """The rule's choice in each bin among the plans that keep to a budget of tokens there."""
     chosen = []
-    for b in range(count):
-        inside = bins == b
-        costs = option.tokens[:, on][:, inside if np.any(inside) else slice(None)].mean(axis=1)
-        within = np.flatnonzero(costs <= budget)
+    for b in range(binned.n_bins):
+        inside = binned.bins == b
+        tokens = binned.tokens[:, inside if np.any(inside) else slice(None)].mean(axis=1)
+        within = np.flatnonzero(tokens <= budget)
         if not len(within):
-            within = np.array([int(costs.argmin())])
-        chosen.append(int(within[rule(correct[within], costs[within], prompts, bins, count)[b]]))
+            within = np.array([int(tokens.argmin())])
+        # The rule compares costs in the unit of the budget.
+        affordable = replace(binned.take_plans(within), costs=tokens[within])
+        chosen.append(int(within[rule(affordable)[b]]))
     return chosen
 
 
-def _held_out(option: _Option, rule: Rule, budget: int) -> NDArray[np.float64]:
-    """Accuracy and tokens of each entry, whose plan is chosen on other prompts.
-
-    Returns:
-        Shape (2, entries).
-    """
-
-    def choose(on: NDArray[np.bool_]) -> list[int]:
-        return _choose(option, rule, budget, on)
-
-    entries = np.arange(len(option.prompts))
-    figures = np.stack([option.correct, option.tokens])
-    found = [
-        figures[:, choices, entries]
-        for choices in held_out_choices(option.prompts, option.bins, choose)
-    ]
-    return np.asarray(np.mean(found, axis=0))
+def _keeps_to(candidate: Candidate, budget: int) -> bool:
+    """Whether every bin does on average; pilots alone may cost more."""
+    bins = candidate.binned.bins
+    tokens = np.bincount(bins, candidate.figures.tokens)
+    return bool(np.all(tokens <= budget * np.bincount(bins)))

@@ -21,6 +21,7 @@ from calibration.replay.replay import Replay
 from calibration.replay.replay_part import rotated
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import read_records, write_records
+from tests.support.binned import binned_outcomes
 from tests.support.samples import graded_record
 
 
@@ -281,6 +282,10 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         SampleStore(tmp_path / "file" / "s", {})
 
 
+def best_of(*sizes: int) -> list[Plan]:
+    return [Plan(strategy="best_of_n", n=n) for n in sizes]
+
+
 def test_smoothing_borrows_from_neighbouring_bins() -> None:
     # Three bins of 20 prompts; the dear plan helps in all of them, in the middle one by bad luck
     # not. Alone, the middle bin takes the cheap plan; smoothed, it follows its neighbours.
@@ -288,21 +293,21 @@ def test_smoothing_borrows_from_neighbouring_bins() -> None:
     bins = np.repeat([0, 1, 2], 20)
     cheap = (rng.random(60) < 0.4).astype(float)
     dear = np.where(bins == 1, cheap, 1.0)
-    correct, costs, prompts = np.array([cheap, dear]), np.array([1.0, 8.0]), np.arange(60)
-    assert by_bin(correct, costs, prompts, bins, 3) == [1, 0, 1]
-    assert smoothed(correct, costs, prompts, bins, 3) == [1, 1, 1]
+    binned = binned_outcomes(best_of(1, 8), np.array([cheap, dear]), bins, 3)
+    assert by_bin(binned) == [1, 0, 1]
+    assert smoothed(binned) == [1, 1, 1]
 
 
 def test_the_greatest_is_taken_without_evidence() -> None:
     # The dear plan is better by one prompt of 60, the dearest by as good as nothing.
-    bins, prompts = np.repeat([0, 1, 2], 20), np.arange(60)
+    bins = np.repeat([0, 1, 2], 20)
     cheap = np.where(np.arange(60) % 20 < 10, 1.0, 0.0)
     dear, dearest = cheap.copy(), cheap.copy()
     dear[19] = dearest[19] = 1
     dearest[39] = ALIKE / 2
-    correct, costs = np.array([dearest, cheap, dear]), np.array([16.0, 1.0, 8.0])
-    assert by_bin(correct, costs, prompts, bins, 3) == [1, 1, 1]
+    binned = binned_outcomes(best_of(16, 1, 8), np.array([dearest, cheap, dear]), bins, 3)
+    assert by_bin(binned) == [1, 1, 1]
     # Smoothed, the middle bin has a quarter of the first one's prompt; the last one has nothing.
-    assert greatest(correct, costs, prompts, bins, 3) == [2, 2, 1]
+    assert greatest(binned) == [2, 2, 1]
     twins = np.array([cheap, dear, dear])
-    assert greatest(twins, np.array([1.0, 8.0, 8.0]), prompts, bins, 3) == [1, 1, 0]
+    assert greatest(binned_outcomes(best_of(1, 8, 8), twins, bins, 3)) == [1, 1, 0]

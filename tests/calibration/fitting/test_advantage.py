@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from allocator.plan import Plan
 from calibration.fitting.advantage import by_advantage, modelled_accuracies
+from calibration.fitting.binned import BinnedOutcomes
+from tests.support.binned import binned_outcomes
 
 PLAIN = [Plan(strategy="best_of_n", n=n) for n in (1, 2, 4, 8, 16)]
 SEARCHES = [
@@ -18,17 +20,15 @@ COSTS = np.array([float(plan.cost(0)) for plan in PLANS])
 BINS = 5
 
 
-def drawn(
-    truth: NDArray[np.float64], per_bin: int, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+def drawn(truth: NDArray[np.float64], per_bin: int, seed: int) -> BinnedOutcomes:
     """Outcomes of prompts of those accuracies, shape (plans, bins), paired over the plans."""
-    prompts = np.arange(per_bin * truth.shape[1])
     bins = np.repeat(np.arange(truth.shape[1]), per_bin)
     rng = np.random.default_rng(seed)
-    luck, own = rng.random(len(prompts)), rng.random((len(truth), len(prompts)))
+    luck, own = rng.random(len(bins)), rng.random((len(truth), len(bins)))
     # Half of what decides is the prompt's, the same for all plans.
     shared = rng.random(own.shape) < 0.5
-    return (np.where(shared, luck, own) < truth[:, bins]).astype(float), prompts, bins
+    correct = (np.where(shared, luck, own) < truth[:, bins]).astype(float)
+    return binned_outcomes(PLANS, correct, bins, truth.shape[1])
 
 
 def world(advantage: Callable[[int], float]) -> NDArray[np.float64]:
@@ -41,8 +41,7 @@ def world(advantage: Callable[[int], float]) -> NDArray[np.float64]:
 
 
 def chosen(truth: NDArray[np.float64], per_bin: int, seed: int) -> list[int]:
-    correct, prompts, bins = drawn(truth, per_bin, seed)
-    return by_advantage(PLANS, correct, COSTS, prompts, bins, truth.shape[1])
+    return by_advantage(drawn(truth, per_bin, seed))
 
 
 def test_searches_are_chosen_in_the_bins_where_they_gain() -> None:
@@ -57,9 +56,10 @@ def test_neighbouring_bins_and_plans_share_their_evidence() -> None:
     truth = world(lambda _: 0.2)
     reached = []
     for seed in range(20):
-        correct, prompts, bins = drawn(truth, 8, seed)
-        accuracy = modelled_accuracies(PLANS, correct, COSTS, prompts, bins, BINS)
-        means = np.array([correct[:, bins == b].mean(axis=1) for b in range(BINS)]).T
+        binned = drawn(truth, 8, seed)
+        accuracy = modelled_accuracies(binned)
+        inside = [binned.bins == b for b in range(BINS)]
+        means = np.array([binned.correct[:, entries].mean(axis=1) for entries in inside]).T
         error = [np.abs(found - truth)[len(PLAIN) :].mean() for found in (accuracy, means)]
         reached.append(error)
     modelled, raw = np.mean(reached, axis=0)
@@ -71,15 +71,14 @@ def test_prompts_weigh_by_their_entries_in_the_bin() -> None:
     prompts = np.concatenate([np.repeat(np.arange(40), 16), np.arange(40, 80)])
     correct = np.tile((prompts < 40).astype(float), (len(PLANS), 1))
     bins = np.zeros(len(prompts), dtype=np.int64)
-    accuracy = modelled_accuracies(PLANS, correct, COSTS, prompts, bins, 1)
+    accuracy = modelled_accuracies(binned_outcomes(PLANS, correct, bins, 1, prompts))
     assert accuracy == pytest.approx(640 / 680, abs=0.02)
 
 
 def test_luck_alone_moves_the_choice_little() -> None:
     truth = world(lambda _: 0.0)
     for seed in range(5):
-        correct, prompts, bins = drawn(truth, 40, seed)
-        accuracy = modelled_accuracies(PLANS, correct, COSTS, prompts, bins, BINS)
+        accuracy = modelled_accuracies(drawn(truth, 40, seed))
         alike = [PLAIN.index(Plan(strategy="best_of_n", n=plan.n)) for plan in SEARCHES]
         assert np.abs(accuracy[len(PLAIN) :] - accuracy[alike]).max() < 0.05
 
@@ -92,13 +91,11 @@ def test_of_plans_that_do_alike_the_cheapest_is_chosen() -> None:
 def test_best_of_n_rises_with_n() -> None:
     # 0, 3/4 and 1/4 of many prompts: the two that fall are made one.
     correct = np.array([[0.0] * 4, [1, 1, 1, 0.0], [1, 0, 0, 0.0]]).repeat(200, axis=1)
-    prompts, bins = np.arange(800), np.zeros(800, int)
-    accuracy = modelled_accuracies(PLAIN[:3], correct, COSTS[:3], prompts, bins, 1)
+    accuracy = modelled_accuracies(binned_outcomes(PLAIN[:3], correct, np.zeros(800, int), 1))
     assert accuracy[:, 0] == pytest.approx([0, 0.5, 0.5], abs=0.06)
 
 
 def test_a_bin_without_prompts_and_best_of_n_alone() -> None:
     correct = np.array([[0.0] * 10 + [1.0] * 10, [1.0] * 20])
     bins = np.repeat([0, 5], 10)
-    found = by_advantage(PLAIN[:2], correct, COSTS[:2], np.arange(20), bins, 6)
-    assert found == [1, 0, 0, 0, 0, 0]
+    assert by_advantage(binned_outcomes(PLAIN[:2], correct, bins, 6)) == [1, 0, 0, 0, 0, 0]

@@ -3,25 +3,26 @@
 import numpy as np
 import pytest
 
+from allocator.bins import bin_of
 from allocator.curves import NEGLIGIBLE
 from allocator.plan import Plan
+from calibration.fitting.binned import gather
 from calibration.fitting.plan_selection import by_bin
 from calibration.fitting.rows import Candidate, best, by_best_rule
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.curves import Curve
 from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Replay
+from tests.support.binned import binned_outcomes
 from tests.support.samples import graded_record
 
 
-def candidate(accuracy: float, generations: float) -> Candidate:
-    """A candidate with these held-out averages over 1,000 entries."""
-    replay = Replay([graded_record(i, [True, False] * 2, {}) for i in range(4)], 2)
-    plans = [Plan(strategy="best_of_n", n=1)]
-    of = by_best_rule(replay, plans, 1, 0, (), replay.pass_at_1(0).ravel()).replayed
+def candidate(accuracy: float, generations: int) -> Candidate:
+    """A candidate of one plan, with these averages over 1,000 prompts."""
     correct = (np.arange(1000) < round(accuracy * 1000)).astype(float)
-    spent = np.full(1000, generations)
-    return Candidate(of, by_bin, np.array([correct, spent, spent, spent]))
+    plans = [Plan(strategy="best_of_n", n=generations)]
+    binned = binned_outcomes(plans, correct[None], np.zeros(1000, dtype=np.int64), 1)
+    return Candidate(binned, (), by_bin)
 
 
 def test_more_pilots_must_bring_more_than_a_negligible_gain() -> None:
@@ -39,8 +40,10 @@ def test_a_row_of_unequal_bins_has_the_accuracy_of_its_entries() -> None:
     right = [[True] * 4] * 3 + [[True, False] * 2] * 5 + [[False] * 4] * 22
     replay = Replay([graded_record(i, each, {}) for i, each in enumerate(right)], 2)
     plans = [Plan(strategy="best_of_n", n=n) for n in (1, 2)]
-    found = by_best_rule(replay, plans, 2, 0, (0.9, 0.3), replay.pass_at_1(0).ravel())
-    made = found.fitted()
+    edges = (0.9, 0.3)
+    bins = bin_of(edges, replay.pass_at_1(0).ravel())
+    found = by_best_rule(gather(replay, plans, 0, bins, 3), edges)
+    made = found.fitted(2)
     assert made.row.shares == pytest.approx((0.1, 5 / 30, 22 / 30))
     assert made.row.accuracy == pytest.approx(made.correct.mean())
     assert made.row.generations == pytest.approx(made.costs.mean())
@@ -48,9 +51,9 @@ def test_a_row_of_unequal_bins_has_the_accuracy_of_its_entries() -> None:
     prompts = np.repeat(np.arange(30), replay.replicates)
     assert made.row.interval == pytest.approx(mean_interval(made.correct, prompts)[1:])
     # On half of the prompts a cheaper plan is chosen now and then: that is not what cells cost.
-    assert found.held_out[1].mean() < made.costs.mean()
+    assert found.held_out.generations.mean() < made.costs.mean()
     for number, cell in enumerate(made.row.cells):
-        inside = found.replayed.bins == number
+        inside = bins == number
         assert cell.generations == cell.plan.cost(0)
         tokens = replay.outcome(cell.plan, 0).tokens.ravel()
         assert cell.tokens == pytest.approx(tokens[inside].mean())
