@@ -113,6 +113,9 @@ def test_a_step_is_tokenised_once(tmp_path: Path) -> None:
 
         decoded = 0
 
+        def get_vocab(self) -> Any:
+            return own_tokenizer().get_vocab()
+
         def decode(self, *arguments: Any, **options: Any) -> Any:
             self.decoded += 1
             return own_tokenizer().decode(*arguments, **options)
