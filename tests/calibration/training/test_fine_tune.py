@@ -110,18 +110,20 @@ def test_a_finished_training_is_not_repeated_with_the_same(tmp_path: Path) -> No
     assert len(lines(out, losses)) == 2
 
 
-def test_a_state_of_other_weights_is_refused(tmp_path: Path) -> None:
-    def state(network: torch.nn.Module) -> TrainingState:
-        optimizer = torch.optim.AdamW(network.parameters())
-        network(torch.ones(1)).backward()
-        optimizer.step()
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
-        return TrainingState(tmp_path / "out", network, optimizer, schedule, {})
+def state_of(network: torch.nn.Module, out: Path) -> TrainingState:
+    """The state of a network's training after its first step."""
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.ones(1)).backward()
+    optimizer.step()
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+    return TrainingState(out, network, optimizer, schedule, {})
 
-    state(torch.nn.Linear(1, 1)).save({"epoch": 1})
-    assert state(torch.nn.Linear(1, 1)).load() == {"epoch": 1}
+
+def test_a_state_of_other_weights_is_refused(tmp_path: Path) -> None:
+    state_of(torch.nn.Linear(1, 1), tmp_path).save({"epoch": 1})
+    assert state_of(torch.nn.Linear(1, 1), tmp_path).load() == {"epoch": 1}
     with pytest.raises(InputError, match="was begun with other weights; remove the folder"):
-        state(torch.nn.Linear(1, 1, bias=False)).load()
+        state_of(torch.nn.Linear(1, 1, bias=False), tmp_path).load()
 
 
 def test_weights_without_a_gradient_so_far_are_resumed_too(tmp_path: Path) -> None:
@@ -129,15 +131,8 @@ def test_weights_without_a_gradient_so_far_are_resumed_too(tmp_path: Path) -> No
         def forward(self, given: torch.Tensor) -> torch.Tensor:
             return given * self.bias
 
-    def state(network: torch.nn.Module) -> TrainingState:
-        optimizer = torch.optim.AdamW(network.parameters())
-        network(torch.ones(1)).backward()
-        optimizer.step()
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
-        return TrainingState(tmp_path / "out", network, optimizer, schedule, {})
-
-    state(Half(1, 1)).save({"epoch": 1})
-    assert state(Half(1, 1)).load() == {"epoch": 1}
+    state_of(Half(1, 1), tmp_path).save({"epoch": 1})
+    assert state_of(Half(1, 1), tmp_path).load() == {"epoch": 1}
 
 
 @pytest.mark.parametrize("loss", [partial(verifier_loss, classifier_logits), reviser_loss])
