@@ -28,6 +28,20 @@ def atomic_write(path: Path) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
+RUN_AGAIN = "make room and run the same command again"
+
+
+@contextmanager
+def reports_unwritable(field: str, path: Path, hint: str = "choose another") -> Iterator[None]:
+    """Report a file or folder that cannot be written as an InputError, with what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        in_its_way = isinstance(error, FileExistsError)
+        why = "a file is in its way" if in_its_way else error.strerror or error
+        raise InputError(field, str(path), f"cannot be written ({why}); {hint}") from None
+
+
 def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text.
 

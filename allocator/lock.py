@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 from allocator.errors import InputError
+from allocator.files import reports_unwritable
 
 LOCK = "lock"
 
@@ -38,18 +39,17 @@ def exclusive(path: Path, out: Path, field: str = "out") -> Iterator[None]:
         InputError: another process holds it, or the file cannot be written.
     """
     made = not path.parent.exists()
-    try:
+    with reports_unwritable(field, out):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = _opened(path)
-    except BlockingIOError:
-        holder = path.read_text() if path.is_file() else "another"
-        raise InputError(
-            field,
-            str(out),
-            f"process {holder} is writing there; wait for it, or choose another folder",
-        ) from None
-    except OSError as error:
-        raise _unwritable(out, error, field) from None
+        try:
+            file = _opened(path)
+        except BlockingIOError:
+            holder = path.read_text() if path.is_file() else "another"
+            raise InputError(
+                field,
+                str(out),
+                f"process {holder} is writing there; wait for it, or choose another folder",
+            ) from None
     _held.add(file)
     try:
         yield
@@ -92,17 +92,11 @@ def check_writable(out: Path, field: str = "out") -> None:
     """
     missing = [parent for parent in out.parents if not parent.exists()]
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out.parent):
-            pass
-    except OSError as error:
-        raise _unwritable(out, error, field) from None
+        with reports_unwritable(field, out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=out.parent):
+                pass
     finally:
         for parent in missing:
             with suppress(OSError):
                 parent.rmdir()
-
-
-def _unwritable(out: Path, error: OSError, field: str) -> InputError:
-    why = "a file is in its way" if isinstance(error, FileExistsError) else error.strerror or error
-    return InputError(field, str(out), f"cannot be written ({why}); choose another")

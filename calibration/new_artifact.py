@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from allocator.errors import InputError
+from allocator.files import RUN_AGAIN, reports_unwritable
 from allocator.latency import Latency
 from allocator.policy import Policy
 from calibration.fitting.fit import Calibration
@@ -73,7 +73,7 @@ def new_artifact(
     Raises:
         InputError: the disk is full, or the folder cannot be written to.
     """
-    try:
+    with reports_unwritable("out", out, f"{kept}: {RUN_AGAIN}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f"{out.name}.", dir=out.parent) as scratch:
             folder = Path(scratch) / out.name
@@ -83,10 +83,3 @@ def new_artifact(
             write_card(folder, artifact=str(out))
             yield folder
             os.replace(folder, out)
-    except OSError as error:
-        raise InputError(
-            "out",
-            str(out),
-            f"cannot be written ({error.strerror or error}); {kept}: make room and run the same "
-            "command again",
-        ) from None

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from allocator.errors import InputError
 from allocator.extras import require
+from allocator.files import RUN_AGAIN, reports_unwritable
 from allocator.lock import check_writable
 from calibration.cli.bench_logs import SPLITS, bench_log
 from calibration.cli.bench_prompts import bench_prompts
@@ -148,15 +149,10 @@ def _check_out(out: Path) -> None:
 
 
 def _write(result: BenchResult, out: Path) -> None:
-    try:
+    with reports_unwritable("out", out, f"what was sampled is kept: {RUN_AGAIN}"):
         out.mkdir(parents=True, exist_ok=True)
         result.save(out / RESULT)
         write_page(result, out / PAGE)
-    except OSError as error:
-        why = error.strerror or error
-        raise InputError(
-            "out", str(out), f"cannot be written ({why}); what was sampled is kept"
-        ) from None
 
 
 def _publish(result: BenchResult, out: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError
-from allocator.files import atomic_write
+from allocator.files import atomic_write, reports_unwritable
 from calibration.report import snippets, words
 from calibration.report.artifact_files import Contents
 from calibration.report.methods import leading_generations
@@ -50,13 +50,9 @@ def write_card(folder: Path, licence: str = "", artifact: str = "") -> Path:
     """
     text = card(Contents.load(folder), read_card(folder), artifact or str(folder), licence)
     path = folder / CARD
-    try:
-        with atomic_write(path) as scratch:
-            scratch.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            "artifact", str(folder), f"{CARD} cannot be written ({error.strerror or error})"
-        ) from None
+    hint = "make room, or let the folder be written to"
+    with reports_unwritable("artifact", path, hint), atomic_write(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
     return path
 
 

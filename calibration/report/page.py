@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allocator.errors import InputError
-from allocator.files import atomic_write
+from allocator.files import atomic_write, reports_unwritable
 from allocator.table import Fingerprint
 from calibration.replay.ways import WAYS
 from calibration.report import words
@@ -55,12 +55,11 @@ def write_report(folder: Path, out: Path) -> list[Path]:
         if drawing.picture:
             files[figure.with_suffix(".png")] = drawing.picture
     for path, content in files.items():
-        try:
-            with atomic_write(path) as scratch:
-                scratch.write_bytes(content)
-        except OSError as error:
-            why = f"cannot be written ({error.strerror or error}); the artifact is whole"
-            raise InputError("out", str(path), why) from None
+        with (
+            reports_unwritable("out", path, "the artifact is whole"),
+            atomic_write(path) as scratch,
+        ):
+            scratch.write_bytes(content)
     return list(files)
 
 

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from allocator.errors import InputError
-from allocator.files import atomic_write
+from allocator.files import RUN_AGAIN, atomic_write, reports_unwritable
 from predictors.confidence import ConfidenceWindow
 from runtime.engines.base import Completion, EndsLoops, Engine, SamplingSettings
 from runtime.models import Models
 from runtime.verifiers.base import Context, HasContext, Verdict, Verifier
+
+KEPT = f"nothing before it is lost: {RUN_AGAIN}"
 
 
 class PromptJournal:
@@ -41,7 +43,7 @@ class PromptJournal:
         self._known: dict[str, list[Any]] = {}
         if path.is_file():
             whole = 0
-            with _reports_full_disk(path):
+            with reports_unwritable("samples", path, KEPT):
                 for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
                     self._read(number, line)
                     whole += len(line) + 1
@@ -69,7 +71,7 @@ class PromptJournal:
             InputError: the disk is full or missing; what was written before is kept.
         """
         line = json.dumps([key, *value], separators=(",", ":")).encode() + b"\n"
-        with _reports_full_disk(self._path):
+        with reports_unwritable("samples", self._path, KEPT):
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._path.open("ab")
@@ -81,20 +83,6 @@ class PromptJournal:
         if self._file is not None:
             with suppress(OSError):  # `add` has reported what could not be written
                 self._file.close()
-
-
-@contextmanager
-def _reports_full_disk(path: Path) -> Iterator[None]:
-    """Report a disk that is full or missing as an InputError."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            "samples",
-            str(path),
-            f"cannot be written ({error.strerror or error}); nothing before it is lost: make "
-            "room and run the same command again",
-        ) from None
 
 
 class JournaledEngine:
@@ -252,7 +240,7 @@ class Journals:
         """
         for prompt, lines in journals_by_prompt.items():
             path = self._path(prompt)
-            with _reports_full_disk(path):
+            with reports_unwritable("samples", path, KEPT):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_write(path) as scratch:
                     scratch.write_bytes(lines)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError, ModelError
-from allocator.files import atomic_write
+from allocator.files import atomic_write, reports_unwritable
 from allocator.lock import LOCK
 from allocator.table import Fingerprint
 from calibration.sampling.collect import PromptRecord, Work
 from calibration.sampling.collectors import Collector
-from calibration.sampling.journal import Journals
+from calibration.sampling.journal import KEPT, Journals
 from calibration.sampling.store import read_records, sampled_prompts, write_records
 from predictors.scoring import Scoring
 from runtime.settings import MODELS
@@ -98,16 +98,11 @@ class SampleStore:
                 "another --out",
             )
         if stored != identity:
-            try:
+            with reports_unwritable("out", folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / SCORING).unlink(missing_ok=True)
                 with atomic_write(path) as scratch:
                     scratch.write_text(identity)
-            except OSError as error:
-                why = error.strerror or error
-                raise InputError(
-                    "out", str(folder), f"cannot be written ({why}); choose another"
-                ) from None
         self.done = set().union(*map(sampled_prompts, self._parts))
         models = {name: made_with.get(name) for name in ("engine", *MODELS, "verifier_family")}
         self.journals = Journals(folder / UNFINISHED, json.dumps(models))
@@ -194,16 +189,8 @@ class SampleStore:
         if not self._waiting:
             return
         path = self.folder / f"part-{len(self._parts):06d}.parquet"
-        try:
+        with reports_unwritable("samples", path, KEPT):
             write_records(self._waiting, path)
-        except OSError as error:
-            why = error.strerror or error
-            raise InputError(
-                "samples",
-                str(path),
-                f"cannot be written ({why}); nothing before it is lost: make room and "
-                "run the same command again",
-            ) from None
         self._parts.append(path)
         self.journals.remove(record.prompt for record in self._waiting)
         self._waiting, self._flushed = [], time.monotonic()

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from safetensors import SafetensorError
 
 from allocator.errors import InputError
+from allocator.files import RUN_AGAIN
 from allocator.lock import exclusive
 from calibration.progress import console, progress
 from calibration.sampling.collect import unmatched
@@ -369,12 +370,8 @@ def _alone(out: Path, source: Source, reviser: Path | None = None) -> Iterator[P
     except (OSError, SafetensorError) as error:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
-        raise InputError(
-            "out",
-            str(out),
-            f"cannot be written ({error}); what was sampled and trained is kept: make room and "
-            "run the same command again",
-        ) from None
+        hint = f"cannot be written ({error}); what was sampled and trained is kept: {RUN_AGAIN}"
+        raise InputError("out", str(out), hint) from None
 
 
 def check_own(out: Path) -> None:
