@@ -4,24 +4,21 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from allocator.bins import check_shares, weights_of
 from allocator.checks import Probability
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.plan import Plan
+from allocator.schema import Schema
 
 # Differences in accuracy that are not paid for. Plans and rows differ on few prompts, so that a
 # paired test would find even a tenth of a point, and pay any number of generations for it.
 NEGLIGIBLE = 0.005
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PlanEstimate(_Schema):
+class PlanEstimate(Schema):
     """One plan in one bin.
 
     Attributes:
@@ -37,7 +34,7 @@ class PlanEstimate(_Schema):
     tokens: float
 
 
-class BinCurves(_Schema):
+class BinCurves(Schema):
     """The bins of one number of pilots.
 
     Attributes:

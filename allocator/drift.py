@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from operator import getitem
 
-from pydantic import BaseModel, ConfigDict
-
 from allocator.drift_baseline import DriftBaseline
 from allocator.errors import InputError
+from allocator.schema import Schema
 
 # The p-value of a signal at which the alarm is raised. Three signals are tested after every prompt,
 # so it is far below 1%, the share of 1,000-prompt streams like calibration that may raise an alarm.
@@ -32,7 +31,7 @@ MIN_PROMPTS = 20
 WORDS = {"score": "pilot scores", "agreement": "pilots' agreement", "bin": "difficulty bins"}
 
 
-class SignalDrift(BaseModel):
+class SignalDrift(Schema):
     """One signal's G-test: the window's, or its last quarter's if that has a smaller p-value.
 
     Attributes:
@@ -44,8 +43,6 @@ class SignalDrift(BaseModel):
         excess: in words, the values whose share exceeds calibration's the most.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str
     prompts: int
     statistic: float
@@ -54,7 +51,7 @@ class SignalDrift(BaseModel):
     excess: str
 
 
-class DriftReport(BaseModel):
+class DriftReport(Schema):
     """Whether live traffic resembles calibration.
 
     Attributes:
@@ -63,8 +60,6 @@ class DriftReport(BaseModel):
         signals: the test of each signal.
         why: the reason, in a sentence.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     drifted: bool
     prompts: int

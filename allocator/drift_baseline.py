@@ -7,20 +7,17 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
+from allocator.schema import Schema
 
 # A signal with at most this many values has one cell per value; others have deciles.
 FEW = 10
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Histogram(_Schema):
+class Histogram(Schema):
     """One signal's distribution over the calibration prompts.
 
     Attributes:

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from allocator.errors import InputError
 from allocator.migrate import Document, Migrations, up_to_date
+from allocator.schema import Schema
 
 
 @contextmanager
@@ -60,7 +61,7 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError(f"a whole number has more than {limit} digits") from None
 
 
-class JsonArtifact(BaseModel):
+class JsonArtifact(Schema):
     """A part of an artifact: immutable, and kept as one JSON file.
 
     Attributes:
@@ -68,7 +69,6 @@ class JsonArtifact(BaseModel):
         MIGRATIONS: what brings older files up to date, see `allocator.migrate`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     INDENT: ClassVar[int | None] = 1
     MIGRATIONS: ClassVar[Migrations] = {}
 

@@ -8,9 +8,10 @@ buys depends on the ratio of inference to pretraining tokens, R = D_inf / D_pre.
 from dataclasses import dataclass
 from math import inf
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from allocator.errors import InputError
+from allocator.schema import Schema
 
 STUDIED = (0.16, 0.79, 22.0)  # the paper's R
 
@@ -35,7 +36,7 @@ def inference_flops(parameters: float, tokens: float) -> float:
     return 2 * parameters * tokens
 
 
-class ModelSizes(BaseModel):
+class ModelSizes(Schema):
     """How many parameters the models have, by which the FLOPs of their work are counted.
 
     All parameters count, although of a mixture of experts only some run for each token. A language
@@ -49,8 +50,6 @@ class ModelSizes(BaseModel):
         reviser_verifier: of the verifier of its attempts; None where the verifier scores these,
             too.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: int = Field(ge=0)
     verifier: int = Field(default=0, ge=0)

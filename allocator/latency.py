@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from allocator.curves import NEGLIGIBLE, PlanEstimate
 from allocator.files import JsonArtifact
 from allocator.plan import Plan
+from allocator.schema import Schema
 
 
-class Timed(BaseModel):
+class Timed(Schema):
     """A plan, and its seconds from prompt to answer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     plan: Plan
     seconds: Annotated[float, Field(ge=0)]

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from allocator.errors import InputError
+from allocator.schema import Schema
 
 Strategy = Literal[
     "best_of_n", "beam_search", "dvts", "rebase", "dora", "revisions", "beam_revisions"
@@ -35,7 +36,7 @@ FIXED_BEAM_WIDTH = 4
 MAX_BEAMS = 16
 
 
-class Plan(BaseModel):
+class Plan(Schema):
     """One setting of the test-time hyperparameters for one prompt.
 
     Attributes:
@@ -59,8 +60,6 @@ class Plan(BaseModel):
         pydantic.ValidationError: n below 1, settings that do not divide n, or settings that the
             strategy does not take.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     strategy: Strategy
     n: int = Field(ge=1)

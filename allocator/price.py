@@ -5,13 +5,14 @@ from math import exp, log
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from allocator import migrate
 from allocator.checks import finite
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.schedule import Schedule
+from allocator.schema import Schema
 
 # How fast the price follows traffic: a prompt that cost twice the average raises it by this share.
 # Over T prompts the average cost then deviates by about (change of log price) / (RATE x T), and
@@ -36,7 +37,7 @@ def interpolated_price(log_cost: float, costs: Sequence[float], prices: Sequence
     return float(np.exp(np.interp(log_cost, rising, np.log(prices)[::-1])))
 
 
-class PricePoint(BaseModel):
+class PricePoint(Schema):
     """Average cost and accuracy of the calibration prompts at one price.
 
     Attributes:
@@ -44,8 +45,6 @@ class PricePoint(BaseModel):
         generations: spent per prompt on average.
         accuracy: share of prompts answered right.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     price: float = Field(gt=0)
     generations: float = Field(ge=1)

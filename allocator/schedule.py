@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from allocator.budget import allocate
 from allocator.plan import Plan
+from allocator.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,13 @@ class Addition:
     searches: tuple[Plan, ...]
 
 
-class Stage(BaseModel):
+class Stage(Schema):
     """What the pool holds at a stage: independent solutions, and those of searches.
 
     Attributes:
         samples: independent solutions in all.
         searches: the searches whose solutions are in the pool too, in the order they are run.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     samples: int = Field(ge=1)
     searches: tuple[Plan, ...] = ()
@@ -53,14 +52,12 @@ class Stage(BaseModel):
         return " and ".join([samples, *map(str, self.searches)])
 
 
-class Schedule(BaseModel):
+class Schedule(Schema):
     """Stages of growing cost; each holds everything that the stages before it hold.
 
     Raises:
         pydantic.ValidationError: stages that do not ascend, or that drop what was sampled.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     stages: tuple[Stage, ...] = Field(min_length=1)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from allocator import migrate
 from allocator.bins import check_shares, weights_of
@@ -11,13 +11,10 @@ from allocator.checks import Probability, finite
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.plan import Plan
+from allocator.schema import Schema
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Fingerprint(_Schema):
+class Fingerprint(Schema):
     """What a table was measured with; the table is valid for nothing else.
 
     Attributes:
@@ -41,7 +38,7 @@ class Fingerprint(_Schema):
     sampling: dict[str, float | int | str]
 
 
-class Cell(_Schema):
+class Cell(Schema):
     """The plan chosen for one bin at one budget, its cross-validated accuracy and its cost.
 
     Attributes:
@@ -65,7 +62,7 @@ class Cell(_Schema):
     prompts: int = Field(ge=1)
 
 
-class BudgetRow(_Schema):
+class BudgetRow(Schema):
     """All bins at one budget. A row of one bin takes no pilots.
 
     Attributes:

@@ -10,16 +10,16 @@ from array import array
 from collections.abc import Iterable, Sequence
 from math import inf, nan
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from allocator.schema import Schema
 
 # Of a token's confidence: engines differ beyond, and journals stay small.
 DECIMALS = 4
 
 
-class ConfidenceSettings(BaseModel):
+class ConfidenceSettings(Schema):
     """How confidence is read, and when it ends a solution."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     top: int = Field(
         default=20, ge=1, description="likeliest tokens of each place; vLLM gives up to 20"

@@ -23,12 +23,13 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from allocator.checks import check_positive
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.price import interpolated_price
+from allocator.schema import Schema
 from predictors.branches import Branch, BranchScoring
 from predictors.thinking_state import BASE, PROBE_TOKENS, STATE_NAMES, gain_columns, state_of
 from predictors.transforms import bounded_exp
@@ -48,11 +49,7 @@ class Action(IntEnum):
     DEEPEN = 2
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class SampleGain(_Part):
+class SampleGain(Schema):
     """What more samples gain after direct answers, or after thoughts under one cap; their cost.
 
     Attributes:
@@ -66,7 +63,7 @@ class SampleGain(_Part):
     tokens: float = Field(gt=0)
 
 
-class DepthGain(_Part):
+class DepthGain(Schema):
     """What the step from one cap to the next gains, and costs.
 
     Attributes:
@@ -78,7 +75,7 @@ class DepthGain(_Part):
     tokens: float = Field(ge=0)
 
 
-class TokenPrice(_Part):
+class TokenPrice(Schema):
     """What one price led to on calibration questions held out of the fit.
 
     Attributes:

@@ -11,10 +11,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from allocator.errors import InputError
 from allocator.files import first_error
+from allocator.schema import Schema
 from predictors.sample import Sample
 from predictors.scoring import Scoring
 from runtime.artifact import SETTINGS
@@ -25,11 +26,7 @@ FILES, FILE = "traffic-*.jsonl", "traffic-{:06d}.jsonl"
 MIN_SAMPLES = 4
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class RecordedPrompt(_Line):
+class RecordedPrompt(Schema):
     """A prompt's independent samples, best first. Lists have one entry per sample.
 
     Attributes:
@@ -105,7 +102,7 @@ def probability_of(scoring: Scoring, sample: Sample) -> float:
     return float(scoring.probability(all_aggregations(sample.step_scores), *known))
 
 
-class RecordedVerdict(_Line):
+class RecordedVerdict(Schema):
     """What a client said of an answer.
 
     Attributes:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from scipy.stats import rankdata
 
 from allocator.errors import InputError
+from allocator.schema import Schema
 from benchmarks.allocation.regressors import OF_PILOTS, OF_PROMPTS, OF_STATES, REFERENCE
 from calibration.fitting.crossval import Regressor, out_of_fold_predictions
 from calibration.replay.curves import interval, resamples
@@ -23,17 +23,15 @@ SHUFFLES = 5  # divisions into folds
 BINS = 10  # of equal width, for the calibration error
 
 
-class Estimate(BaseModel):
+class Estimate(Schema):
     """A value and its 95% interval over prompts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: float
     low: float
     high: float
 
 
-class Compared(BaseModel):
+class Compared(Schema):
     """One regressor on one kind of input, held out.
 
     Attributes:
@@ -47,8 +45,6 @@ class Compared(BaseModel):
         spearman_gain: `spearman` minus LightGBM's on the same inputs: above 0 it beats LightGBM.
         rmse_gain: `rmse` minus LightGBM's: below 0 it beats LightGBM.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     pilots: int
     inputs: str

@@ -4,18 +4,17 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from allocator.files import JsonArtifact
+from allocator.schema import Schema
 from calibration.data.sample_log import Log
 
 NORMAL_95 = 1.96
 
 
-class Figure(BaseModel):
+class Figure(Schema):
     """A mean over questions, and its standard error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mean: float
     error: float = Field(ge=0)

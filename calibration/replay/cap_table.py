@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
+from allocator.schema import Schema
 from calibration.data.thoughts import Capped
 from calibration.replay.thinking_run import thinking_runs
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
-class CapRow(BaseModel):
+class CapRow(Schema):
     """One cap and one number of thoughts.
 
     Attributes:
@@ -23,8 +23,6 @@ class CapRow(BaseModel):
         weighted: accuracy where votes weigh the odds of being correct, fitted on other questions,
             likewise without probes.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cap: int | None
     samples: int

@@ -2,13 +2,15 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from allocator.schema import Schema
 
 # Units of cost.
 Unit = Literal["generations", "tokens", "flops"]
 
 
-class CurvePoint(BaseModel):
+class CurvePoint(Schema):
     """One budget of one method.
 
     Attributes:
@@ -19,8 +21,6 @@ class CurvePoint(BaseModel):
             where they were not counted.
         flops: FLOPs of sampling and of scoring per prompt on average, likewise.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     budget: int | float
     generations: float
@@ -39,10 +39,8 @@ class CurvePoint(BaseModel):
         return fields
 
 
-class CurveSummary(BaseModel):
+class CurveSummary(Schema):
     """Accuracy of one method, such as ``best-of-N weighted``, one point per budget."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     points: tuple[CurvePoint, ...]

@@ -1,8 +1,7 @@
 """The results of ``ttc bench`` in numbers: ``bench.json``, from which the page is drawn."""
 
-from pydantic import BaseModel, ConfigDict
-
 from allocator.files import JsonArtifact
+from allocator.schema import Schema
 from allocator.table import Fingerprint
 from calibration.replay.curve_summary import CurveSummary, Unit
 from calibration.replay.ways import Way
@@ -11,11 +10,7 @@ from calibration.report.targets import Target, reported
 from calibration.report.words import UNITS, count
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Times(_Row):
+class Times(Schema):
     """Cost of the baseline at a budget over a method's cost at the same accuracy, or near it.
 
     Attributes:
@@ -37,7 +32,7 @@ class Times(_Row):
     high: float
 
 
-class Difference(_Row):
+class Difference(Schema):
     """The policy's accuracy less the baseline's at a budget of the baseline, with its 95% interval.
 
     At equal cost: the policy is measured where it spends as many generations on average.

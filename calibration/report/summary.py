@@ -6,22 +6,19 @@ Calibration writes it, from samples or from logs; `ttc report` draws it without 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, Field
 
 from allocator import migrate
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
+from allocator.schema import Schema
 from calibration.replay.cap_table import CapRow
 from calibration.replay.curve_summary import CurveSummary
 from calibration.replay.ways import PRICE, TOTAL, Way
 from runtime.artifact import SUMMARY
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Group(_Schema):
+class Group(Schema):
     """Curves over all prompts, or over the prompts of one oracle bin.
 
     Attributes:
@@ -47,7 +44,7 @@ class Group(_Schema):
         return sorted({point.budget for curve in of_table for point in curve.points})
 
 
-class Reliability(_Schema):
+class Reliability(Schema):
     """Prompts of similar predicted difficulty: mean predicted and measured pass@1 with interval."""
 
     predicted: float
@@ -57,7 +54,7 @@ class Reliability(_Schema):
     prompts: int
 
 
-class PredictorSummary(_Schema):
+class PredictorSummary(Schema):
     """Quality of predicted difficulty, on prompts that the predictor had not seen.
 
     Attributes:
@@ -77,7 +74,7 @@ class PredictorSummary(_Schema):
     measured_by: int | None = None
 
 
-class CostSaving(_Schema):
+class CostSaving(Schema):
     """What a way saves in tokens or in FLOPs, at the accuracy of its `Saving`.
 
     Attributes:
@@ -94,7 +91,7 @@ class CostSaving(_Schema):
     high: float
 
 
-class Saving(_Schema):
+class Saving(Schema):
     """The saving of one way to spend: generations of the baseline over those of the way.
 
     Attributes:

@@ -11,9 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from allocator.errors import InputError, shortened
+from allocator.schema import Schema
 from predictors.token_logprobs import PlaceLogprobs
 from runtime.engines.tokenizer import encode_text
 from runtime.frontend.conversation import render_conversation
@@ -23,10 +24,8 @@ LARGEST = 2**31 - 1  # what engines hold in 32 bits
 GIVEN_UP = ("abort", "error")
 
 
-class SamplingSettings(BaseModel):
+class SamplingSettings(Schema):
     """How solutions are sampled. Part of a table's fingerprint."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperature: float = Field(default=1.0, ge=0, description="0 is greedy")
     top_p: float = Field(default=1.0, gt=0, le=1, description="nucleus sampling; 1 is off")
