@@ -1,4 +1,4 @@
-"""Recommended next steps, derived from a calibration's results."""
+"""Recommendations, derived from a calibration's results."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ HOPELESS = 0.1
 
 
 @dataclass(frozen=True)
-class Step:
-    """A recommended step: what to do and why, and how, if a command does it.
+class Recommendation:
+    """What to do and why, and how, if a command does it.
 
     Attributes:
         head: what to do.
@@ -50,8 +50,8 @@ class Step:
     code: str = ""
 
 
-def steps(contents: Contents, summary: Summary) -> list[Step]:
-    """Recommended steps, the use of the artifact first."""
+def recommendations(contents: Contents, summary: Summary) -> list[Recommendation]:
+    """What to do next, the use of the artifact first."""
     return [
         *_use(contents, summary),
         *_sharpen(contents, summary),
@@ -60,7 +60,7 @@ def steps(contents: Contents, summary: Summary) -> list[Step]:
     ]
 
 
-def _use(contents: Contents, summary: Summary) -> Iterator[Step]:
+def _use(contents: Contents, summary: Summary) -> Iterator[Recommendation]:
     everyone, saved = summary.groups[0], summary.gain
     way, found = headline(summary), beyond(summary)
     if way is not None and found is not None:
@@ -85,7 +85,7 @@ def _use(contents: Contents, summary: Summary) -> Iterator[Step]:
     if not cheaper:
         by_votes = summary.baseline == MAJORITY
         said = f"Majority of {plain.budget}" if by_votes else f"Best-of-{plain.budget}"
-        yield Step(
+        yield Recommendation(
             f"Use {'majority' if by_votes else 'best-of-N'} at budget {plain.budget}",
             f"Choosing by difficulty and stopping early saved nothing here. {said} "
             f"for every prompt reaches {percent(plain.accuracy)}"
@@ -108,7 +108,7 @@ def _spend(
     generations: float,
     accuracy: float,
     why: str = "",
-) -> Iterator[Step]:
+) -> Iterator[Recommendation]:
     """Use the artifact by one of its ways, with so many generations per prompt on average.
 
     By bins, the budget is the smallest whose measured accuracy is as high as requested.
@@ -133,38 +133,40 @@ def _spend(
             "price": "price, plan and cost.",
             "total": "plan and cost.",
         }[way]
-        yield Step(
+        yield Recommendation(
             head,
             f"{why}Each answer comes with a receipt: {receipt}",
             snippets.command(folder, way, requested),
             snippets.program(folder, way, requested),
         )
     if way == "bins" and (enough_for_all := saturated(contents.table)) is not None:
-        yield Step(
+        yield Recommendation(
             f"Do not pay for more than budget {enough_for_all}",
             f"From budget {enough_for_all} to {contents.table.rows[-1].budget} the table chooses "
             "the same plans: larger searches were not clearly better.",
         )
 
 
-def _without_models(contents: Contents, way: Way, budget: int, average: float) -> Iterator[Step]:
+def _without_models(
+    contents: Contents, way: Way, budget: int, average: float
+) -> Iterator[Recommendation]:
     artifact, scoring = str(contents.folder), read_scoring(contents.folder)
     why = "The artifact was made from logs, so it names no models for ttc solve to load. "
     if way == "bins":
-        yield Step(
+        yield Recommendation(
             "Use the table in your own program",
             f"{why}Give the table a budget and each prompt's predicted pass@1; it gives back the "
             "plans.",
             snippets.table_program(contents.folder, budget),
         )
     else:
-        yield Step(
+        yield Recommendation(
             f"Stop early in your own program, at {average} generations per prompt on average",
             f"{why}The stop rule decides from each prompt's answers and scores so far: stop, or "
             "sample more. It loads no model.",
             snippets.stop_program(artifact, scoring, average),
         )
-    yield Step(
+    yield Recommendation(
         "Attach models to solve and serve with it",
         "Once the models of the log are at hand, ttc attach writes an artifact that names them. "
         "It compares a few of their samples with the log first.",
@@ -184,9 +186,9 @@ def saturated(table: LookupTable) -> int | None:
     return same[-1].budget if len(same) > 1 else None
 
 
-def _sharpen(contents: Contents, summary: Summary) -> Iterator[Step]:
+def _sharpen(contents: Contents, summary: Summary) -> Iterator[Recommendation]:
     if summary.gain is not None and summary.gain.low <= 1 < summary.gain.times:
-        yield Step(
+        yield Recommendation(
             "Add prompts to be sure of the saving",
             f"The interval of the saving ({summary.gain.low:.1f} to {summary.gain.high:.1f} times) "
             f"includes 1, no saving at all. It rests on {summary.prompts:,} prompts; four times as "
@@ -195,7 +197,7 @@ def _sharpen(contents: Contents, summary: Summary) -> Iterator[Step]:
     cells = [cell for row in contents.table.rows for cell in row.cells if len(row.cells) > 1]
     widest = max(cells, key=lambda cell: cell.high - cell.low, default=None)
     if widest and (half := (widest.high - widest.low) / 2) > WIDE:
-        yield Step(
+        yield Recommendation(
             "Add prompts to tell plans apart within a bin",
             f"With {widest.prompts} prompts the least certain bin's accuracy is known to about "
             f"±{100 * half:.0f} points. Wherever plans differ by less, the cheaper one was taken. "
@@ -203,10 +205,10 @@ def _sharpen(contents: Contents, summary: Summary) -> Iterator[Step]:
         )
 
 
-def _predict_better(contents: Contents, summary: Summary) -> Iterator[Step]:
+def _predict_better(contents: Contents, summary: Summary) -> Iterator[Recommendation]:
     predictor = summary.predictor
     if predictor is None:
-        yield Step(
+        yield Recommendation(
             "Give it something to predict difficulty from",
             "No predictor was fitted, so difficulty is not known before a prompt is answered. "
             "That takes a few scored solutions of each prompt.",
@@ -216,7 +218,7 @@ def _predict_better(contents: Contents, summary: Summary) -> Iterator[Step]:
         pilots = f"Take more pilots (--pilots {more}), or use"
         if more >= contents.table.rows[-1].budget:
             pilots = "Use"
-        yield Step(
+        yield Recommendation(
             "Improve the prediction of difficulty",
             f"Predicted and measured difficulty agree only in part (rank correlation "
             f"{predictor.rank_correlation:.2f}, where 1 is perfect). {pilots} a better verifier "
@@ -227,7 +229,7 @@ def _predict_better(contents: Contents, summary: Summary) -> Iterator[Step]:
     if policy and policy.points and oracle:
         missed = best(oracle).accuracy - best(policy).accuracy
         if missed > NOTABLE:
-            yield Step(
+            yield Recommendation(
                 "Better prediction of difficulty would pay",
                 f"With difficulty known exactly, compute-optimal would reach "
                 f"{percent(best(oracle).accuracy)}, {100 * missed:.1f} points more than with "
@@ -239,11 +241,11 @@ def _well_measured(predictor: PredictorSummary) -> bool:
     return predictor.measured_by is None or predictor.measured_by >= MEASURED_BY
 
 
-def _search_further(contents: Contents, summary: Summary) -> Iterator[Step]:
+def _search_further(contents: Contents, summary: Summary) -> Iterator[Recommendation]:
     hardest = summary.groups[-1]
     top = _most(hardest)
     if len(summary.groups) > 1 and top is not None and top < HOPELESS:
-        yield Step(
+        yield Recommendation(
             "The hardest prompts need another model",
             f"No method and no budget solves more than {percent(top)} of {hardest.name}. More "
             "samples will not help there: it takes a better language model, or a reviser "
@@ -253,7 +255,7 @@ def _search_further(contents: Contents, summary: Summary) -> Iterator[Step]:
     if policy and len(policy.points) > 1 and saturated(contents.table) is None:
         before, last = policy.points[-2:]
         if last.accuracy - before.accuracy > NOTABLE:
-            yield Step(
+            yield Recommendation(
                 "Try larger budgets",
                 f"From budget {before.budget} to {last.budget} compute-optimal still gained "
                 f"{100 * (last.accuracy - before.accuracy):.1f} points. Calibrate with larger ones "

@@ -8,7 +8,7 @@ from allocator.files import atomic_write, reports_unwritable
 from allocator.table import Fingerprint
 from calibration.replay.ways import WAYS
 from calibration.report import words
-from calibration.report.advice import steps
+from calibration.report.advice import recommendations
 from calibration.report.artifact_files import Contents
 from calibration.report.figures import (
     PALETTE,
@@ -101,7 +101,7 @@ def page(contents: Contents, summary: Summary, drawings: list[Drawing]) -> str:
         token_table=heat_map(contents.tokens.table) if contents.tokens else None,
         contents=contents,
         made_with=made_with(contents.table.fingerprint, contents.settings),
-        steps=steps(contents, summary),
+        steps=recommendations(contents, summary),
         glossary=words.GLOSSARY,
     )
 

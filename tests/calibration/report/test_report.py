@@ -13,7 +13,7 @@ from allocator.schedule import schedule_of
 from allocator.table import BudgetRow
 from benchmarks.testbed.paths import SETTINGS
 from calibration.replay.curve_summary import CurveSummary
-from calibration.report.advice import steps
+from calibration.report.advice import recommendations
 from calibration.report.artifact_files import Contents
 from calibration.report.card import PICTURE
 from calibration.report.heatmap import heat_map
@@ -165,7 +165,7 @@ def test_a_minimal_artifact_made_from_logs(tmp_path: Path) -> None:
     assert "<h1>Majority reaches 50.0% with 1 generation per prompt</h1>" in text
     assert "No predictor was fitted" in text
     assert "made from logs" in text
-    first = steps(Contents.load(folder), minimal_summary())[0]
+    first = recommendations(Contents.load(folder), minimal_summary())[0]
     assert first.head == "Use the table in your own program"
     found: dict[str, tuple[Plan, ...]] = {}
     exec(first.command, found)

@@ -10,7 +10,7 @@ from allocator.price import PriceList, PricePoint
 from allocator.schedule import schedule_of
 from benchmarks.testbed.paths import SETTINGS
 from calibration.replay.ways import CHOSEN, Way
-from calibration.report.advice import Step, steps
+from calibration.report.advice import Recommendation, recommendations
 from calibration.report.artifact_files import Contents
 from calibration.report.bench_page import chosen as chosen_by
 from calibration.report.methods import leading_way
@@ -36,7 +36,7 @@ from tests.support.summaries import (
 def heads(folder: Path) -> list[str]:
     contents = Contents.load(folder)
     assert contents.summary is not None
-    return [step.head for step in steps(contents, contents.summary)]
+    return [step.head for step in recommendations(contents, contents.summary)]
 
 
 def cost(times: float | None) -> CostSaving | None:
@@ -178,10 +178,10 @@ def test_the_page_says_which_way_it_is() -> None:
     )
 
 
-def used(folder: Path, summary: Summary, settings: Settings | None = SETTINGS) -> Step:
+def used(folder: Path, summary: Summary, settings: Settings | None = SETTINGS) -> Recommendation:
     """The first recommended step."""
     made = artifact(folder, summary, rich_table(), settings)
-    return steps(Contents.load(made), summary)[0]
+    return recommendations(Contents.load(made), summary)[0]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_without_models_the_price_is_used_in_a_program_of_ones_own(
     exec(step.command, {})
     assert capsys.readouterr().out == "42\n"
     Scoring(scores={"score": 1.0}, log_tokens=-0.1).save(tmp_path / "a" / "scoring.json")
-    step = steps(Contents.load(tmp_path / "a"), summary)[0]
+    step = recommendations(Contents.load(tmp_path / "a"), summary)[0]
     assert "votes.add(\"42\", {'score': 0.9}, tokens=200)" in step.command
     exec(step.command, {})
     assert capsys.readouterr().out == "42\n"
@@ -261,7 +261,7 @@ def test_without_models_attaching_them_is_advised(
     folder = artifact(tmp_path / "a", minimal_summary(), minimal_table())
     if scoring is not None:
         scoring.save(folder / "scoring.json")
-    _, step, *_ = steps(Contents.load(folder), minimal_summary())
+    _, step, *_ = recommendations(Contents.load(folder), minimal_summary())
     assert step.head == "Attach models to solve and serve with it"
     assert step.command.startswith(f"ttc attach {folder} --out {folder}-served --model MODEL")
     assert ("--verifier VERIFIER" in step.command) == verifier
@@ -317,7 +317,7 @@ def test_more_pilots_are_advised_below_the_top_budget(
     folder = artifact(tmp_path / "a", rich_summary(predictor=weak), rich_table(), SETTINGS)
     contents = Contents.load(folder)
     assert contents.summary is not None
-    texts = {step.head: step.text for step in steps(contents, contents.summary)}
+    texts = {step.head: step.text for step in recommendations(contents, contents.summary)}
     assert advice in texts["Improve the prediction of difficulty"]
 
 
