@@ -67,6 +67,7 @@ def measure_log(
     way: Way | None = None,
     n_jobs: int | None = -1,
     baseline: str | None = None,
+    baseline_score: str | None = None,
 ) -> LogFindings:
     """Measure every method on the questions of a log.
 
@@ -77,6 +78,8 @@ def measure_log(
         way, baseline: see `calibration.bench.measure`; without a logged score, majority stands in
             for best-of-N weighted.
         n_jobs: see `calibration.replay.parallel`.
+        baseline_score: the logged score that weighs the votes of best-of-N weighted; the first
+            where the log lacks it.
 
     Raises:
         InputError: a single question, fewer samples per question than the smallest budget, or the
@@ -85,7 +88,9 @@ def measure_log(
     """
     check_several("from-logs", len(log.answer))
     table = _without_larger_budgets(table, log)
-    curves = log_curves(log, policy, table, n_jobs)
+    if baseline_score not in log.scores.values:
+        baseline_score = next(iter(log.scores.values), None)
+    curves = log_curves(log, policy, table, baseline_score, n_jobs)
     notes: list[str] = []
     if policy.thinking is not None:
         if log.thoughts is None:
@@ -134,23 +139,29 @@ def measure_splits(
     divided = list(splits(count, share, seeds))
     _check_solved(log, share, [train for train, _ in divided])
     parts, ways, tables = [], [], []
+    scores: Counter[str | None] = Counter()
     reached: Counter[str] = Counter()  # accuracies of the baselines, summed over calibrations
     for train, test in divided:
         fitted = fit_log(
             log.take(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
         )
         table = _without_larger_budgets(fitted.calibration.table, log)
-        curves = log_curves(log.take(test), fitted.fitted_policy, table, n_jobs)
+        score = fitted.baseline_score
+        curves = log_curves(log.take(test), fitted.fitted_policy, table, score, n_jobs)
         way = fitted.cheapest
         parts.append((test, [*curves, as_chosen(curves, way)]))
         ways.append(way)
-        for curve in baseline_curves(fitted.log, [table.rows[-1].budget], n_jobs):
+        for curve in baseline_curves(fitted.log, [table.rows[-1].budget], score, n_jobs):
             reached[curve.name] += curve.correct.sum()
+        scores[score] += 1
         tables.append(table)
         done(None)
     tested, curves = pooled(parts, count)
     plain = stronger_baseline(reached)
-    notes = () if log.thoughts is None else (NO_THINKING,)
+    notes = [NO_THINKING] if log.thoughts is not None else []
+    if len(log.scores.values) > 1:
+        times = ", ".join(f"{score} {scores[score]}" for score in log.scores.values)
+        notes.append(f"The score of {BASELINE}, the most accurate in each calibration: {times}.")
     most = max(WAYS, key=lambda way: ways.count(way))
     if ways.count(most) == len(ways):
         found = _found(log, tested, curves[:-1], plain, tables[0], most, n_jobs)
@@ -242,13 +253,17 @@ def count_parts(share: float) -> int:
 
 
 def log_curves(
-    log: Log, policy: FittedPolicy, table: LookupTable, n_jobs: int | None
+    log: Log,
+    policy: FittedPolicy,
+    table: LookupTable,
+    baseline_score: str | None,
+    n_jobs: int | None,
 ) -> list[Curve]:
     """Every method on a log: baselines without and with the fitted score, and the three ways."""
     budgets = sorted({1, *(row.budget for row in table.rows)})
     plans = [Plan(strategy="best_of_n", n=n) for n in budgets]
     counted = LoggedReplay(log, None, n_jobs=n_jobs)
-    curves = baseline_curves(log, budgets, n_jobs)
+    curves = baseline_curves(log, budgets, baseline_score, n_jobs)
     window = counted.window
     one_by_one = {*range(1, min(ONE_BY_ONE, window) + 1), *schedule_of(window).costs}
     every = Schedule(stages=tuple(Stage(samples=n) for n in sorted(one_by_one)))
@@ -268,12 +283,14 @@ def log_curves(
     ]
 
 
-def baseline_curves(log: Log, budgets: Sequence[int], n_jobs: int | None) -> list[Curve]:
-    """Majority, and best-of-N weighted by the first score where one was logged."""
+def baseline_curves(
+    log: Log, budgets: Sequence[int], score: str | None, n_jobs: int | None
+) -> list[Curve]:
+    """Majority, and best-of-N weighted by a logged score where there is one."""
     counted = LoggedReplay(log, None, n_jobs=n_jobs)
     curves = [majority_curve(NAMES["majority"], counted, budgets)]
-    if log.scores.values:
-        logged = LoggedReplay(log, log.scores.first, n_jobs=n_jobs)
+    if score is not None:
+        logged = LoggedReplay(log, log.scores.probabilities(score), n_jobs=n_jobs)
         plans = [Plan(strategy="best_of_n", n=n) for n in budgets]
         curves.append(plan_curve(BASELINE, logged, plans))
     return curves

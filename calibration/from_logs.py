@@ -38,12 +38,14 @@ class FittedLog:
         scoring: how samples are scored; None where nothing but answers was logged.
         replay: the samples with their scores, each by a fit on other questions.
         calibration: the tables and models.
+        baseline_score: see `baseline_score`.
     """
 
     log: Log
     scoring: Scoring | None
     replay: LoggedReplay
     calibration: Calibration
+    baseline_score: str | None
 
     @property
     def fitted_policy(self) -> FittedPolicy:
@@ -58,8 +60,9 @@ class FittedLog:
 
     @property
     def _logged(self) -> LoggedReplay:
-        """The samples with the score that was logged, if there is one."""
-        return LoggedReplay(self.log, self.log.scores.first, n_jobs=self.replay.n_jobs)
+        """The samples with the baseline's score, if one was logged."""
+        score = self.log.scores.probabilities(self.baseline_score)
+        return LoggedReplay(self.log, score, n_jobs=self.replay.n_jobs)
 
     def summary(self, warnings: Sequence[str] = ()) -> Summary:
         """The results, for people."""
@@ -74,7 +77,7 @@ class FittedLog:
             sampled_tokens=0 if tokens is None else int(tokens.sum()),
             warnings=warnings,
             logged=self._logged,
-        )
+        ).model_copy(update={"baseline_score": self.baseline_score})
 
 
 def budgets_within(log: Log, budgets: Sequence[int]) -> list[int]:
@@ -183,7 +186,33 @@ def fit_log(
     )
     within = [budget for budget in budgets if budget <= replay.window]
     calibration = fit(replay, grid, within, pilots, n_bins, fingerprint, replay.window)
-    return FittedLog(log, scoring, replay, calibration)
+    score = baseline_score(log, within[-1], n_jobs)
+    return FittedLog(log, scoring, replay, calibration, score)
+
+
+def baseline_score(log: Log, budget: int, n_jobs: int | None = -1) -> str | None:
+    """The logged score that the baseline's votes are weighted by.
+
+    Compared with a weaker one, ways to spend would seem to save what another score saves alone.
+
+    Args:
+        log: samples to calibrate on.
+        budget: generations per prompt at which the scores are compared.
+        n_jobs: see `calibration.replay.parallel`.
+
+    Returns:
+        That of the most accurate best-of-N weighted, of equally accurate ones the first; None where
+        no score was logged.
+    """
+    if len(log.scores.values) <= 1:
+        return next(iter(log.scores.values), None)
+    plan = Plan(strategy="best_of_n", n=budget)
+
+    def accuracy(name: str) -> float:
+        replay = LoggedReplay(log, log.scores.probabilities(name), n_jobs=n_jobs)
+        return float(replay.outcome(plan, 0).correct.mean())
+
+    return max(log.scores.values, key=accuracy)
 
 
 def _check_pilots(pilots: Sequence[int]) -> None:

@@ -20,7 +20,7 @@ from calibration.data.sample_log import Log
 from calibration.from_logs import budgets_within
 from calibration.progress import console, progress
 from calibration.report.bench_result import BenchResult
-from calibration.report.methods import leading_way, stored_baseline
+from calibration.report.methods import leading_way, stored_baseline, stored_baseline_score
 from calibration.report.provenance import provenance
 from calibration.report.words import count
 from calibration.unseen import few_prompts, unseen_questions
@@ -69,7 +69,8 @@ def bench_log(
         log, left_out = unseen_questions(options.read(columns, answers, aggregation), folder)
         with console.status("Measuring"):
             way, baseline = leading_way(folder), stored_baseline(folder)
-            found = measure_log(log, policy, table, way, n_jobs, baseline)
+            score = stored_baseline_score(folder)
+            found = measure_log(log, policy, table, way, n_jobs, baseline, score)
         measured = str(artifact)
     elif split is not None and artifact is None:
         if splits < 1:

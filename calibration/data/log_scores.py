@@ -59,10 +59,14 @@ class LoggedScores:
 
     @property
     def first(self) -> NDArray[np.float64] | None:
-        """The first score as a probability; None where there are none."""
-        for name, values in self.values.items():
-            return _probabilities(values) if name in self.logits else values
-        return None
+        """The first score as probabilities; None where there are none."""
+        return self.probabilities(next(iter(self.values), None))
+
+    def probabilities(self, name: str | None) -> NDArray[np.float64] | None:
+        """A score as probabilities; of None it is None."""
+        if name is None:
+            return None
+        return _probabilities(self.values[name]) if name in self.logits else self.values[name]
 
     def map(self, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> "LoggedScores":
         """The same with each array changed."""

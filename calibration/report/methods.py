@@ -85,6 +85,18 @@ def stored_baseline(folder: Path) -> str | None:
     return Summary.load(folder).baseline if (folder / SUMMARY).is_file() else None
 
 
+def stored_baseline_score(folder: Path) -> str | None:
+    """The logged score that weighs the baseline's votes, see `Summary.baseline_score`.
+
+    Returns:
+        None where it is unknown.
+
+    Raises:
+        InputError: a damaged summary.
+    """
+    return Summary.load(folder).baseline_score if (folder / SUMMARY).is_file() else None
+
+
 def leading_generations(summary: Summary) -> float | None:
     """What the way that a page leads with spends per prompt there; None if no figure is led by."""
     if summary.gain is not None:

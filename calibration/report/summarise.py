@@ -61,8 +61,8 @@ def summarise(
         samples: independent solutions per prompt.
         sampled_tokens: number of all sampled tokens.
         warnings: warnings beside the calibration's own.
-        logged: of samples from a log, the same without the fitted score: votes are weighted by the
-            first logged score, or counted. Best-of-N weighted is of these.
+        logged: of samples from a log, the same without the fitted score: votes are weighted by a
+            logged score, or counted. Best-of-N weighted is of these.
     """
     methods = _methods(outcomes, calibration, calibration.rows, selections, strategies, logged)
     plain, by_way = _by_way(methods, calibration)

@@ -125,6 +125,8 @@ class Summary(JsonArtifact):
         sampled_tokens: tokens sampled for the whole calibration.
         baseline: name of the curve that the ways are compared with, see
             `calibration.report.summarise.stronger_baseline`.
+        baseline_score: of logged scores the one that weighs the votes of best-of-N weighted, see
+            `calibration.from_logs.baseline_score`; None where none was logged.
         groups: all prompts first, then the oracle bins from the easiest on.
         predictor: quality of the predictor; None where there was nothing to predict from.
         ways: the savings at the highest accuracy of the baseline that any way reaches, of the ways
@@ -143,6 +145,7 @@ class Summary(JsonArtifact):
     samples: int
     sampled_tokens: int
     baseline: str = "best-of-N weighted"
+    baseline_score: str | None = None
     groups: tuple[Group, ...] = Field(min_length=1)
     predictor: PredictorSummary | None = None
     ways: tuple[Saving, ...] = ()

@@ -15,6 +15,7 @@ from calibration.bench_logs import (
     WEIGHTED_CONSISTENCY,
     LogFindings,
     as_chosen,
+    baseline_curves,
     log_curves,
     measure_log,
     measure_splits,
@@ -28,7 +29,7 @@ from calibration.replay.curves import Curve, differences_at_cost, resamples
 from calibration.replay.saving_rows import part_way
 from calibration.replay.ways import CHOSEN, PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
-from calibration.report.methods import stored_baseline
+from calibration.report.methods import stored_baseline, stored_baseline_score
 from calibration.report.summarise import FITTED, NAMES
 from calibration.report.summary import Summary
 from calibration.unseen import few_prompts, unseen_questions
@@ -116,7 +117,9 @@ def test_curves_by_hand(fitted: FittedLog) -> None:
     log = Log("by hand", "", answer, scores, np.full((3, 10), 7.0), 0)
     curves = {
         curve.name: curve
-        for curve in log_curves(log, fitted.fitted_policy, fitted.fitted_policy.policy.table, 1)
+        for curve in log_curves(
+            log, fitted.fitted_policy, fitted.fitted_policy.policy.table, "last", 1
+        )
     }
     for curve in curves.values():
         np.testing.assert_allclose(curve.correct, np.tile([1, 1, 0], (len(curve.budgets), 1)))
@@ -269,6 +272,42 @@ def test_the_baseline_is_the_one_that_calibration_stored(tmp_path: Path) -> None
         assert note.startswith("At 8 generations per prompt majority is more accurate than best-of")
 
 
+def with_a_poor_score(questions: int, samples: int, seed: int = 0) -> Log:
+    """A log of a misleading score, then log-odds that tell right from wrong."""
+    log = misleading(questions, samples, seed)
+    rng = np.random.default_rng([seed, 1])
+    told = rng.normal(3 * log.correct - 1.5, 1.5)
+    scores = LoggedScores({**log.scores.values, "told": told}, logits=("told",))
+    return replace(log, scores=scores)
+
+
+@pytest.mark.slow
+def test_of_several_scores_the_baseline_has_the_most_accurate(tmp_path: Path) -> None:
+    log = with_a_poor_score(60, 8)
+    found = measure_splits(log, 0.5, [0], BUDGETS, [1], 1, 1)
+    assert found.findings.baseline == BASELINE
+    assert found.notes == (
+        f"The score of {BASELINE}, the most accurate in each calibration: score 0, told 2.",
+    )
+    best = next(c for c in baseline_curves(log, [8], "told", 1) if c.name == BASELINE)
+    assert by_name(found.findings)[BASELINE].at(8).accuracy == pytest.approx(best.correct.mean())
+
+    folder = tmp_path / "a"
+    calibrate_from_logs(log, folder, budgets=BUDGETS, pilots=[1], n_bins=1, n_jobs=1)
+    assert stored_baseline_score(folder) == "told"
+    policy = FittedPolicy.load(folder)
+    test = with_a_poor_score(40, 8, seed=1)
+
+    def accuracy(score: str | None) -> float:
+        table = policy.policy.table
+        found = measure_log(test, policy, table, "price", 1, BASELINE, score).findings
+        return float(by_name(found)[BASELINE].at(8).accuracy)
+
+    assert accuracy("told") > accuracy("score") + 0.02
+    # Earlier versions took the first score, and of a log without the stored one it is all there is.
+    assert accuracy(None) == accuracy("of another log") == accuracy("score")
+
+
 def rows(log: Log) -> list[dict[str, Any]]:
     tokens = np.asarray(log.tokens)
     return [
@@ -299,7 +338,7 @@ def test_the_command_on_an_artifact_leaves_out_what_it_has_seen(tmp_path: Path) 
     status, shown, message = invoke(*bench, all_of_it)
     assert status == 0, message
     assert_readable(shown)
-    assert "How many times fewer than majority with N = 8" in " ".join(shown.split())
+    assert "How many times fewer than best-of-N weighted with N = 8" in " ".join(shown.split())
     result = BenchResult.load(out / "bench.json")
     left_out = len({r["question"] for r in every if r["question"] < "question 5"})
     assert (result.left_out, result.prompts) == (left_out, 90 - left_out)
