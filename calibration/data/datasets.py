@@ -35,7 +35,7 @@ class DataSettings(BaseModel):
         default="",
         description="columns that stand for the format's own, as in prompt=question,answer=gold; "
         "those of a log are question, answer, correct, gold, score, tokens, logprob, finished, "
-        "model, and of thoughts probes, probe_every, thinking_tokens, sample",
+        "model, sample, and of thoughts probes, probe_every, thinking_tokens",
     )
 
     def mapping(self) -> dict[str, str]:

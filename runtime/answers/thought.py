@@ -1,9 +1,9 @@
 """Answers are extracted from the text after the last thought.
 
-A thought begins where its mark stands at the beginning of the solution or of a line, and ends at
-the first mark that ends it. Marks elsewhere are the answer's words: it may speak of them. A
-solution whose thought has not ended has no answer. Models mark thoughts in different ways; the
-vocabulary shows which marks a model uses.
+A thought begins where its mark stands at the beginning of the solution or of a line, or right after
+another thought, and ends at the first mark that ends it. Marks elsewhere are the answer's words: it
+may speak of them. A solution whose thought has not ended has no answer. Models mark thoughts in
+different ways; the vocabulary shows which marks a model uses.
 """
 
 import re

@@ -8,16 +8,12 @@ import pytest
 from allocator.curves import AccuracyCurves, BinCurves
 from allocator.errors import InputError
 from allocator.latency import Latency
-from allocator.plan import Plan
 from allocator.policy import Deadline, Policy, settled
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from tests.support.estimates import estimates
+from tests.support.plans import best_of
 
 FINGERPRINT = Fingerprint(model="m", verifier="v", answers="math", sampling={"temperature": 1.0})
-
-
-def best_of(n: int) -> Plan:
-    return Plan(strategy="best_of_n", n=n)
 
 
 def cell(n: int) -> Cell:

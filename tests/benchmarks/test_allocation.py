@@ -29,13 +29,10 @@ from calibration.replay.budget_replay import (
 from calibration.replay.policy_curves import exact_curve, policy_curve
 from calibration.replay.replay import Replay
 from tests.support.estimates import estimates
+from tests.support.plans import best_of
 from tests.support.samples import SEARCH, record
 
 SCHEDULE = Schedule(stages=tuple(Stage(samples=n) for n in (1, 2, 3, 4)))
-
-
-def best_of(n: int) -> Plan:
-    return Plan(strategy="best_of_n", n=n)
 
 
 def runs_of(*answers: str, scores: list[list[float]] | None = None) -> AdaptiveRuns:

@@ -29,12 +29,9 @@ from benchmarks.figures.pools import beams, powers, ratios, revisions
 from calibration.replay.curves import Curve, resamples
 from calibration.replay.intervals import widened
 from calibration.replay.outcomes import Outcome
+from tests.support.plans import best_of
 
 RNG = np.random.default_rng(0)
-
-
-def best_of(n: int) -> Plan:
-    return Plan(strategy="best_of_n", n=n)
 
 
 @dataclass

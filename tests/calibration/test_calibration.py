@@ -22,6 +22,7 @@ from calibration.replay.replay_part import rotated
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import read_records, write_records
 from tests.support.binned import binned_outcomes
+from tests.support.plans import best_of
 from tests.support.samples import graded_record
 
 
@@ -282,10 +283,6 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         SampleStore(tmp_path / "file" / "s", {})
 
 
-def best_of(*sizes: int) -> list[Plan]:
-    return [Plan(strategy="best_of_n", n=n) for n in sizes]
-
-
 def test_smoothing_borrows_from_neighbouring_bins() -> None:
     # Three bins of 20 prompts; the dear plan helps in all of them, in the middle one by bad luck
     # not. Alone, the middle bin takes the cheap plan; smoothed, it follows its neighbours.
@@ -293,7 +290,7 @@ def test_smoothing_borrows_from_neighbouring_bins() -> None:
     bins = np.repeat([0, 1, 2], 20)
     cheap = (rng.random(60) < 0.4).astype(float)
     dear = np.where(bins == 1, cheap, 1.0)
-    binned = binned_outcomes(best_of(1, 8), np.array([cheap, dear]), bins, 3)
+    binned = binned_outcomes(list(map(best_of, [1, 8])), np.array([cheap, dear]), bins, 3)
     assert by_bin(binned) == [1, 0, 1]
     assert smoothed(binned) == [1, 1, 1]
 
@@ -305,9 +302,11 @@ def test_the_greatest_is_taken_without_evidence() -> None:
     dear, dearest = cheap.copy(), cheap.copy()
     dear[19] = dearest[19] = 1
     dearest[39] = ALIKE / 2
-    binned = binned_outcomes(best_of(16, 1, 8), np.array([dearest, cheap, dear]), bins, 3)
+    binned = binned_outcomes(
+        list(map(best_of, [16, 1, 8])), np.array([dearest, cheap, dear]), bins, 3
+    )
     assert by_bin(binned) == [1, 1, 1]
     # Smoothed, the middle bin has a quarter of the first one's prompt; the last one has nothing.
     assert greatest(binned) == [2, 2, 1]
     twins = np.array([cheap, dear, dear])
-    assert greatest(binned_outcomes(best_of(1, 8, 8), twins, bins, 3)) == [1, 1, 0]
+    assert greatest(binned_outcomes(list(map(best_of, [1, 8, 8])), twins, bins, 3)) == [1, 1, 0]

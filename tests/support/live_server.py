@@ -1,6 +1,5 @@
 """The live page alone, without a model, for tests of it over HTTP and in a browser."""
 
-import io
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -14,8 +13,8 @@ from runtime.server.access_log import AccessLog
 from runtime.server.auth import Keys
 from runtime.server.live.page import live_router
 from runtime.server.live.store import LiveStore
-from runtime.server.logs import ServerLog
 from tests.support.http_server import LoopThread, http_server
+from tests.support.serving import log_to
 
 
 class Served:
@@ -34,7 +33,7 @@ class Served:
             AccessLog,
             keys=Keys([] if key is None else [key]),
             requests=Counter("requests", "", ("endpoint", "status"), registry=CollectorRegistry()),
-            log=ServerLog(stream=io.StringIO()),
+            log=log_to(),
         )
         self._thread = LoopThread()
         self._open = ExitStack()

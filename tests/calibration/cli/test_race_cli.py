@@ -23,12 +23,13 @@ def test_only_searches_that_led_are_run_on_every_prompt(tmp_path: Path) -> None:
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
     status, _, message = invoke(
         *("calibrate", prompts, "--out", artifact, *MODELS, *TASK),
-        *("--budgets", "1,4", "--pilots", "1", "--runs", "1", "--bins", "2"),
+        *("--budgets", "1,4", "--pilots", "1", "--runs", "2", "--bins", "2"),
         *("--strategies", "best_of_n,beam_search,dvts", "--beam-widths", "every"),
         *("--lookahead", "1", "--race", RACED),
     )
     assert status == 0, message
     records = read_records(artifact / SAMPLES)
+    assert all({*record.repeats[0]} == {*record.repeats[1]} for record in records)
     of_all = {plan for record in records for plan in record.repeats[0]}
     of_each = {plan for plan in of_all if all(plan in record.repeats[0] for record in records)}
     assert {4} == {plan.n for plan in of_all if plan.beam_width == 4}

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from allocator.flops import ModelSizes
-from allocator.plan import Plan, Selection
+from allocator.plan import Plan
 from allocator.schedule import schedule_of
 from calibration.replay.replay import Replay
 from calibration.sampling.collect import PlanRun, PromptRecord
+from tests.support.plans import best_of
 from tests.support.samples import make_sample
 
 SIZES = ModelSizes(model=1, verifier=10)
@@ -33,10 +34,6 @@ def replay_of(answers: str = "aabc", sizes: ModelSizes | None = SIZES) -> Replay
 def tokens_of(replay: Replay) -> int:
     """Of one solution; all are of the same length."""
     return replay.records[0].independent.samples[0].tokens
-
-
-def best_of(n: int, selection: Selection = "weighted") -> Plan:
-    return Plan(strategy="best_of_n", n=n, selection=selection)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from tests.support.summaries import (
 def heads(folder: Path) -> list[str]:
     contents = Contents.load(folder)
     assert contents.summary is not None
-    return [step.head for step in recommendations(contents, contents.summary)]
+    return [each.head for each in recommendations(contents, contents.summary)]
 
 
 def cost(times: float | None) -> CostSaving | None:
@@ -179,7 +179,7 @@ def test_the_page_says_which_way_it_is() -> None:
 
 
 def used(folder: Path, summary: Summary, settings: Settings | None = SETTINGS) -> Recommendation:
-    """The first recommended step."""
+    """The first recommended first."""
     made = artifact(folder, summary, rich_table(), settings)
     return recommendations(Contents.load(made), summary)[0]
 
@@ -206,23 +206,23 @@ def test_the_snippet_uses_the_way_of_the_headline(
     tmp_path: Path, way: Way, head: str, option: str, spend: Spend
 ) -> None:
     # 3.72 generations: an average is rounded up to 3.8, the total of three prompts to 12.
-    step = used(tmp_path / "a", rich_summary(gain=saving_of(16 / 3.72, 2, way)))
-    assert step.head == head
-    assert step.command == f"ttc solve --artifact {tmp_path / 'a'} {option}"
+    first = used(tmp_path / "a", rich_summary(gain=saving_of(16 / 3.72, 2, way)))
+    assert first.head == head
+    assert first.command == f"ttc solve --artifact {tmp_path / 'a'} {option}"
     calls: list[ast.Call] = [
-        node for node in ast.walk(ast.parse(step.code)) if isinstance(node, ast.Call)
+        node for node in ast.walk(ast.parse(first.code)) if isinstance(node, ast.Call)
     ]
     (written,) = (ast.unparse(c) for c in calls if ast.unparse(c.func) == "Spend")
     assert eval(written, {"Spend": Spend}) == spend
-    names = [n for n in ast.walk(ast.parse(step.code)) if isinstance(n, ast.ImportFrom)]
+    names = [n for n in ast.walk(ast.parse(first.code)) if isinstance(n, ast.ImportFrom)]
     exported = {alias.name for n in names if n.module == "ttc_allocator" for alias in n.names}
     assert exported <= set(ttc_allocator.__all__)
 
 
 def test_what_is_beyond_the_baseline_is_advised(tmp_path: Path) -> None:
     summary = beyond_summary()
-    step = used(tmp_path / "a", summary)
-    assert step.head == "Answer prompts at an average budget of 27.9"
+    first = used(tmp_path / "a", summary)
+    assert first.head == "Answer prompts at an average budget of 27.9"
     assert leading_way(tmp_path / "a") == "price"
 
 
@@ -230,9 +230,9 @@ def test_without_models_the_price_is_used_in_a_program_of_ones_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary = rich_summary(gain=saving_of(4, 2, "price"))
-    step = used(tmp_path / "a", summary, settings=None)
-    assert "Stop early in your own program" in step.head
-    assert step.code == ""
+    first = used(tmp_path / "a", summary, settings=None)
+    assert "Stop early in your own program" in first.head
+    assert first.code == ""
     schedule = schedule_of(4)
     points = tuple(
         PricePoint(price=price, generations=spent, accuracy=0.5)
@@ -242,12 +242,12 @@ def test_without_models_the_price_is_used_in_a_program_of_ones_own(
     # What is gained depends on nothing but the constant: about 0.05 up to the last stage.
     weights = (-3.0, *(0.0 for _ in COLUMNS[1:]))
     GainModel(weights=weights, rho=1.0).save(tmp_path / "a" / "gain_model.json")
-    exec(step.command, {})
+    exec(first.command, {})
     assert capsys.readouterr().out == "42\n"
     Scoring(scores={"score": 1.0}, log_tokens=-0.1).save(tmp_path / "a" / "scoring.json")
-    step = recommendations(Contents.load(tmp_path / "a"), summary)[0]
-    assert "votes.add(\"42\", {'score': 0.9}, tokens=200)" in step.command
-    exec(step.command, {})
+    first = recommendations(Contents.load(tmp_path / "a"), summary)[0]
+    assert "votes.add(\"42\", {'score': 0.9}, tokens=200)" in first.command
+    exec(first.command, {})
     assert capsys.readouterr().out == "42\n"
 
 
@@ -261,18 +261,18 @@ def test_without_models_attaching_them_is_advised(
     folder = artifact(tmp_path / "a", minimal_summary(), minimal_table())
     if scoring is not None:
         scoring.save(folder / "scoring.json")
-    _, step, *_ = recommendations(Contents.load(folder), minimal_summary())
-    assert step.head == "Attach models to solve and serve with it"
-    assert step.command.startswith(f"ttc attach {folder} --out {folder}-served --model MODEL")
-    assert ("--verifier VERIFIER" in step.command) == verifier
+    _, first, *_ = recommendations(Contents.load(folder), minimal_summary())
+    assert first.head == "Attach models to solve and serve with it"
+    assert first.command.startswith(f"ttc attach {folder} --out {folder}-served --model MODEL")
+    assert ("--verifier VERIFIER" in first.command) == verifier
 
 
 def test_a_way_that_comes_close_for_less_is_advised(tmp_path: Path) -> None:
     summary = rich_summary(gain=saving_of(0.9, 0.5))
-    step = used(tmp_path / "a", summary)
+    first = used(tmp_path / "a", summary)
     # Of all ways, price is within a point of best-of-N at its best (78.4%) for the least.
-    assert "--average-budget" in step.command
-    assert "within a point of best-of-N at its best (78.4%" in step.text
+    assert "--average-budget" in first.command
+    assert "within a point of best-of-N at its best (78.4%" in first.text
 
 
 def test_advice_follows_from_what_was_found(tmp_path: Path) -> None:
@@ -287,9 +287,9 @@ def test_advice_follows_from_what_was_found(tmp_path: Path) -> None:
     none = heads(artifact(tmp_path / "none", no_gain_summary(), rich_table(), SETTINGS))
     assert none[0] == "Use best-of-N at budget 64"
     by_votes = no_gain_summary().model_copy(update={"baseline": "majority"})
-    step = used(tmp_path / "votes", by_votes)
-    assert step.head.startswith("Use majority at budget ")
-    assert ":majority" in step.command
+    first = used(tmp_path / "votes", by_votes)
+    assert first.head.startswith("Use majority at budget ")
+    assert ":majority" in first.command
     predictor = rich_summary().predictor
     assert predictor is not None
     weak = rich_summary(
@@ -317,7 +317,7 @@ def test_more_pilots_are_advised_below_the_top_budget(
     folder = artifact(tmp_path / "a", rich_summary(predictor=weak), rich_table(), SETTINGS)
     contents = Contents.load(folder)
     assert contents.summary is not None
-    texts = {step.head: step.text for step in recommendations(contents, contents.summary)}
+    texts = {each.head: each.text for each in recommendations(contents, contents.summary)}
     assert advice in texts["Improve the prediction of difficulty"]
 
 

@@ -106,6 +106,7 @@ def test_a_reviser_that_is_being_measured_is_not_trained_again(
     assert train(context=16384) == 1, "what has ended well may be trained anew"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("context", "longest"), [(64, 256), (300, 300)])
 def test_chains_fill_the_context_of_their_reviser(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: int, longest: int
@@ -130,6 +131,7 @@ def test_chains_fill_the_context_of_their_reviser(
     assert asked == longest
 
 
+@pytest.mark.slow
 def test_a_reviser_that_is_trained_again_is_measured_anew(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

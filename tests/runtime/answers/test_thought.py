@@ -31,6 +31,9 @@ HARMONY = ("<|channel|>", "<|message|>", "<|end|>", "<|start|>", "<|return|>")
         (r"maybe \boxed{3}</think>\boxed{5}", "5"),  # the chat template began it
         ("<think>a</think>\\boxed{3}\n<think>b</think>\\boxed{5}", "5"),
         ("\\boxed{3}\n<think>or", None),
+        (r"\boxed{3} <think>or", "3"),  # words of the answer
+        (r"<think>a</think>\boxed{3}<think>b</think>\boxed{5}", "5"),
+        (r"<think>a</think><think>or \boxed{3}", None),
         (r"\boxed{3}", "3"),
     ],
 )

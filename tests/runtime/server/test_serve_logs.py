@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runtime.models import LOGGER as MODELS_LOGGER
 from runtime.server.logs import LONGEST, Finished, ServerLog
+from tests.support.serving import logged
 
 REQUEST: dict[str, Any] = {
     "request_id": "req-1",
@@ -92,7 +93,7 @@ def test_turns_of_the_servers_life() -> None:
     log.turn("start", engine="vllm")
     log.turn("engine_lost", why="it has\ndied")
     log.turn("restarted", generation=2)
-    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    lines = logged(written)
     assert [line["event"] for line in lines] == ["start", "engine_lost", "restarted"]
     assert [line["level"] for line in lines] == ["info", "error", "info"]
     assert (lines[1]["why"], lines[2]["generation"]) == ("it has\ndied", 2)

@@ -39,6 +39,7 @@ from tests.support.serving import (
     client_of,
     engine_of,
     idle,
+    logged,
     service_of,
 )
 from tests.support.waiting import eventually, eventually_in_loop
@@ -219,7 +220,7 @@ def test_a_failure_that_nobody_foresaw_is_counted_and_logged(
     response = run(post())
     assert response.status_code == 500
     assert "the server failed on this request" in response.json()["error"]["message"]
-    failed, finished = (json.loads(line) for line in written.getvalue().splitlines())
+    failed, finished = logged(written)
     assert "ZeroDivisionError" in failed["traceback"]
     assert (finished["outcome"], finished["status"]) == ("failed", 500)
     assert {failed["request_id"], finished["request_id"]} == {response.headers["x-request-id"]}

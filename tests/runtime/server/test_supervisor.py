@@ -5,7 +5,6 @@ The engine killed here is the test's own.
 
 import asyncio
 import io
-import json
 import os
 import signal
 import weakref
@@ -29,6 +28,7 @@ from runtime.server.logs import ServerLog
 from runtime.server.supervisor import Supervisor, processes
 from tests.support.artifacts import bent_models
 from tests.support.fakes import SOON
+from tests.support.serving import logged
 from tests.support.vllm_requests import unfinished
 from tests.support.waiting import eventually, eventually_in_loop, turns
 
@@ -129,7 +129,7 @@ def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> 
 
     asyncio.run(killed())
     assert not left_running(set(others)), "something was left running"
-    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    lines = logged(log)
     assert [line["event"] for line in lines] == ["models", "engine_lost", "models", "restarted"]
 
 
@@ -216,7 +216,7 @@ def test_restarts_that_fail_are_tried_again_ever_more_slowly(tokenizer: Any) -> 
             assert (supervisor.generation, supervisor.why) == (2, "")
 
     asyncio.run(failing())
-    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    lines = logged(log)
     waits = [line["again_in"] for line in lines if line["event"] == "restart_failed"]
     assert waits == [0.02, 0.04, 0.08, 0.08, 0.08]
     assert lines[-1]["event"] == "restarted"

@@ -21,13 +21,10 @@ from runtime.solving.decide import PilotResult, decide
 from runtime.solving.solve import Solver
 from tests.support.artifacts import SECONDS_EACH, bent_models, bent_prompts, with_row
 from tests.support.estimates import estimates
+from tests.support.plans import best_of
 from tests.support.samples import make_sample
 
 PROMPTS = bent_prompts(12, seed=7)
-
-
-def best_of(n: int) -> Plan:
-    return Plan(strategy="best_of_n", n=n)
 
 
 def solver(artifact: Artifact, tokenizer: Any, **options: Any) -> Solver:
