@@ -194,7 +194,7 @@ def main() -> None:
     for share in SHARES:
         at = "at its accuracy" if share == 1 else f"at {share:.0%} of the way to it"
         for unit, words in (("generations", "samples"), ("tokens", "tokens")):
-            name = f"Llama-3.1-8B: times fewer {words} than best-of-16 weighted, {at}"
+            name = f"Llama-3.1-8B: times fewer {words} than {llama['baseline']}, N = {top}, {at}"
             targets.append(_target(name, saving(llama, top, unit, share), (unit, share)))
     commands = {name: " ".join(command(name)) for name in LOGS}
     content = {"commands": commands, "logs": results, "ingredients": parts}

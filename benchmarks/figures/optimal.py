@@ -128,7 +128,7 @@ def savings_of(
         bound=TIMES,
     )
     savings = [
-        (f"{name}: gain at {budget}" + (f", {share:.0%} of the way" if share < 1 else ""), times)
+        (f"{name}: saving at {budget}" + (f", {share:.0%} of the way" if share < 1 else ""), times)
         for (share, name, budget), times in found.items()
     ]
     return finding, savings

@@ -157,8 +157,8 @@ def _cause(logged: Data) -> str:
     fewer = "as many samples" if times == "1.0" else f"{times} times fewer samples"
     return (
         "The target of 3 is not reached. With the same number for all, the fitted score adds "
-        f"{100 * (fitted - at[first['baseline']]):.1f} points at N = {top}, and needs "
-        f"{fewer} at its accuracy; the rest is stopping. If each "
+        f"{100 * (fitted - at[first['baseline']]):.1f} points to the baseline at N = {top}, and "
+        f"needs {fewer} at the accuracy of votes by the last step; the rest is stopping. If each "
         f"question's own curve were known, the same votes would need {bound:.1f} times fewer: "
         "what is missing is knowing from a few samples which questions more samples would solve. "
         "At 95% of the way the curves are steeper, and the saving larger and more certain.\n\n"

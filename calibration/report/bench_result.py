@@ -85,7 +85,7 @@ class Findings(JsonArtifact):
         ]
         found += [
             reported(
-                f"{r.method}: gain at {r.budget}, in {UNITS[r.unit]}", (r.value, r.low, r.high)
+                f"{r.method}: saving at {r.budget}, in {UNITS[r.unit]}", (r.value, r.low, r.high)
             )
             for r in self.gains
             if r.share == 1

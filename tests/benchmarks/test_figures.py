@@ -163,8 +163,8 @@ def test_a_gain_is_claimed_for_nearly_all_of_the_accuracy() -> None:
     assert finding.verdict == "holds"
     assert finding.claim.startswith("by it, with oracle bins 95% of the way")
     found = dict(savings)
-    assert found["x: gain at 64"] == pytest.approx((16,) * 3)
-    assert found["x: gain at 64, 95% of the way"] == finding.measured
+    assert found["x: saving at 64"] == pytest.approx((16,) * 3)
+    assert found["x: saving at 64, 95% of the way"] == finding.measured
     assert len(found) == 4
 
 

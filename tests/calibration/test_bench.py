@@ -206,8 +206,8 @@ def test_every_figure_is_among_the_targets(known: Findings) -> None:
     assert len(set(names)) == len(names) == 7 * 2 + 7 * 3 + 2
     values = dict(zip(names, (line["value"] for line in rows), strict=True))
     assert values[f"{PREDICTED}: accuracy at 4"] == pytest.approx(0.8)
-    assert values[f"{PREDICTED}: gain at 4, in tokens"] == pytest.approx(4)
-    assert values[f"{PREDICTED}: gain at 4, in FLOPs"] == pytest.approx(12)
+    assert values[f"{PREDICTED}: saving at 4, in tokens"] == pytest.approx(4)
+    assert values[f"{PREDICTED}: saving at 4, in FLOPs"] == pytest.approx(12)
     assert values[f"{PREDICTED} less {BASELINE} at 4, in points"] == pytest.approx(20)
 
 
