@@ -70,12 +70,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     names = Counter(item.nodeid for item in items)
     if twice := [name for name in names if names[name] > 1]:
         raise pytest.UsageError(f"several tests are called {twice}")
-    sharing = {item.path.stem for item in items if SHARED & _needs(item)}
+    sharing = {item.path.stem for item in items if _starts_vllm(item)}
     early = sharing.union(LONG)
     items.sort(key=lambda item: item.path.stem not in early)
     for item in items:
         name = item.path.stem
-        if SHARED & _needs(item):
+        if _starts_vllm(item):
             item.add_marker("vllm")
         item.add_marker(pytest.mark.xdist_group("sharing" if name in sharing else name))
 
@@ -85,6 +85,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Have vLLM's engines start quickly, before any fixture starts one."""
     if item.get_closest_marker("vllm"):
         fork_engines()
+
+
+def _starts_vllm(item: pytest.Item) -> bool:
+    """Whether a test uses vLLM in this process: by a fixture, or, marked, by itself."""
+    return bool(SHARED & _needs(item)) or item.get_closest_marker("vllm") is not None
 
 
 def _needs(item: pytest.Item) -> set[str]:

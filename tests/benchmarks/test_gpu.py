@@ -34,6 +34,7 @@ def test_prompts_say_what_to_do_and_where_the_answer_goes() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_it_times_both_plans_and_compares_the_scores(classifier: Path) -> None:
     settings = SETTINGS.model_copy(update={"verifier": str(classifier)})
     prompts = [(p.text, p.answer) for p in distinct_problems("test", 6, seed=7)]

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +26,8 @@ from runtime.solving.solve import Solver
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Context, Verdict
 from tests.support.fakes import SumVerifier, coin_run
+from tests.support.fork_server import ForkedScript
+from tests.support.paths import SCRIPTS
 
 PROBLEMS = distinct_problems("test", 60, seed=21)
 REVISED = PROBLEMS[:30]
@@ -150,19 +149,14 @@ def test_a_fixed_plan_takes_the_policys_place(run: Any, transformers_models: Mod
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_ttc_solve_through_vllm_in_a_process_of_its_own(tmp_path: Path) -> None:
     prompts, out = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
     rows = [{"prompt": problem.text} for problem in PROBLEMS[:5]]
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
     arguments = ["--artifact", ARTIFACT, "--file", prompts, "--out", out, "--budget", "8"]
-    done = subprocess.run(
-        [sys.executable, "-m", "calibration.cli", "solve", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=dict(os.environ),
-    )
+    with ForkedScript(SCRIPTS / "ttc.py", "solve", *map(str, arguments)) as command:
+        done = command.completed(300)
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in out.read_text().splitlines()]
     assert [answer["prompt"] for answer in answers] == [row["prompt"] for row in rows]
