@@ -1,13 +1,22 @@
 """The guides for newcomers: what docs/concepts.md and CONTRIBUTING.md name is there."""
 
+import asyncio
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from allocator.plan import Plan
 from benchmarks.concepts import BOXES
+from predictors.sample import Sample
+from runtime.prompt_run import PromptRun
+from runtime.request import SearchStep
+from runtime.solutions.beam import Beam
+from tests.support.fakes import coin_run
 from tests.support.paths import ROOT
 
 GUIDES = (ROOT / "docs" / "concepts.md", ROOT / "CONTRIBUTING.md")
@@ -86,3 +95,16 @@ def test_the_snippet_of_the_concepts_runs(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.match(r"\d+ \S", done.stdout)
+
+
+def test_the_skeleton_of_a_strategy_runs(tokenizer: Any) -> None:
+    text = (ROOT / "docs" / "strategies.md").read_text()
+    (skeleton,) = re.findall(r"```python\n(async def my_search.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {
+        **{"Beam": Beam, "PromptRun": PromptRun, "Plan": Plan, "Sample": Sample},
+        **{"SearchStep": SearchStep, "Sequence": Sequence},
+    }
+    exec(skeleton, names)
+    plan = Plan(strategy="best_of_n", n=4)
+    found = asyncio.run(names["my_search"](coin_run(tokenizer), plan, ()))
+    assert len(found) == 2
