@@ -78,6 +78,7 @@ SECTIONS = {
     "traffic": Section("Learning from traffic", traffic.full),
     "startup": Section("The first minutes", startup.full, startup.short),
     "testbed": Section("The testbed", testbed.full),
+    "testbed-again": Section("The testbed, trained again", testbed.again),
 }
 HEAD = """# Results
 
