@@ -15,9 +15,9 @@ def full(testbed: Data) -> str:
 def again(testbed: Data) -> str:
     """The figures of models that were trained anew."""
     why = (
-        "All models, and the artifact, as `make testbed` made them anew in one go. Sums of floating "
-        "point numbers differ between machines, so these are other models than the repository's, "
-        "as those of another seed would be: how much the figures differ is what chance in training "
-        f"does to them. On {testbed['prompts']} test prompts:"
+        "All models, and the artifact, as `make testbed` made them anew in one go. Sums of "
+        "floating point numbers differ between machines, so these are other models than the "
+        "repository's, as those of another seed would be: how much the figures differ is what "
+        f"chance in training does to them. On {testbed['prompts']} test prompts:"
     )
     return "\n\n".join((measured_by(AGAIN, testbed), why, targets(testbed["targets"])))

@@ -1,4 +1,4 @@
-"""What the testbed gives that `make testbed` has just trained: how far its figures depend on chance.
+"""The figures of the testbed that `make testbed` has just trained: how far they depend on chance.
 
     make testbed
     python -m benchmarks.testbed.again
