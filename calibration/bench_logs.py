@@ -161,7 +161,7 @@ def measure_splits(
     notes = [NO_THINKING] if log.thoughts is not None else []
     if len(log.scores.values) > 1:
         times = ", ".join(f"{score} {scores[score]}" for score in log.scores.values)
-        notes.append(f"The score of {BASELINE}, the most accurate in each calibration: {times}.")
+        notes.append(f"The score of {BASELINE}, as each calibration chose it: {times}.")
     most = max(WAYS, key=lambda way: ways.count(way))
     if ways.count(most) == len(ways):
         found = _found(log, tested, curves[:-1], plain, tables[0], most, n_jobs)

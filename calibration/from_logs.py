@@ -14,7 +14,7 @@ from calibration.data.logged_figures import LoggedFigures
 from calibration.data.questions import CalibratedOn
 from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
-from calibration.fitting.log_scoring import fit_log_scoring, log_scores
+from calibration.fitting.log_scoring import baseline_score, fit_log_scoring, log_scores
 from calibration.fitting.thinking import fit_thinking
 from calibration.new_artifact import fitted_policy, new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
@@ -38,7 +38,7 @@ class FittedLog:
         scoring: how samples are scored; None where nothing but answers was logged.
         replay: the samples with their scores, each by a fit on other questions.
         calibration: the tables and models.
-        baseline_score: see `baseline_score`.
+        baseline_score: see `calibration.fitting.log_scoring.baseline_score`.
     """
 
     log: Log
@@ -61,8 +61,9 @@ class FittedLog:
     @property
     def _logged(self) -> LoggedReplay:
         """The samples with the baseline's score, if one was logged."""
-        score = self.log.scores.probabilities(self.baseline_score)
-        return LoggedReplay(self.log, score, n_jobs=self.replay.n_jobs)
+        name, scores = self.baseline_score, self.log.scores
+        votes = None if name is None else scores.probabilities(name)
+        return LoggedReplay(self.log, votes, n_jobs=self.replay.n_jobs)
 
     def summary(self, warnings: Sequence[str] = ()) -> Summary:
         """The results, for people."""
@@ -186,33 +187,7 @@ def fit_log(
     )
     within = [budget for budget in budgets if budget <= replay.window]
     calibration = fit(replay, grid, within, pilots, n_bins, fingerprint, replay.window)
-    score = baseline_score(log, within[-1], n_jobs)
-    return FittedLog(log, scoring, replay, calibration, score)
-
-
-def baseline_score(log: Log, budget: int, n_jobs: int | None = -1) -> str | None:
-    """The logged score that the baseline's votes are weighted by.
-
-    Compared with a weaker one, ways to spend would seem to save what another score saves alone.
-
-    Args:
-        log: samples to calibrate on.
-        budget: generations per prompt at which the scores are compared.
-        n_jobs: see `calibration.replay.parallel`.
-
-    Returns:
-        That of the most accurate best-of-N weighted, of equally accurate ones the first; None where
-        no score was logged.
-    """
-    if len(log.scores.values) <= 1:
-        return next(iter(log.scores.values), None)
-    plan = Plan(strategy="best_of_n", n=budget)
-
-    def accuracy(name: str) -> float:
-        replay = LoggedReplay(log, log.scores.probabilities(name), n_jobs=n_jobs)
-        return float(replay.outcome(plan, 0).correct.mean())
-
-    return max(log.scores.values, key=accuracy)
+    return FittedLog(log, scoring, replay, calibration, baseline_score(log))
 
 
 def _check_pilots(pilots: Sequence[int]) -> None:

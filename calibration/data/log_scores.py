@@ -60,12 +60,10 @@ class LoggedScores:
     @property
     def first(self) -> NDArray[np.float64] | None:
         """The first score as probabilities; None where there are none."""
-        return self.probabilities(next(iter(self.values), None))
+        return self.probabilities(next(iter(self.values))) if self.values else None
 
-    def probabilities(self, name: str | None) -> NDArray[np.float64] | None:
-        """A score as probabilities; of None it is None."""
-        if name is None:
-            return None
+    def probabilities(self, name: str) -> NDArray[np.float64]:
+        """A score as probabilities."""
         return _probabilities(self.values[name]) if name in self.logits else self.values[name]
 
     def map(self, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> "LoggedScores":

@@ -142,10 +142,34 @@ def _sharpened(scoring: Scoring, probabilities: NDArray[np.float64], log: Log) -
     top = float(f"{np.quantile(probabilities[log.answer != UNANSWERED], TOP):.6g}")
     sharp = [scoring.model_copy(update={"top": top, "power": float(power)}) for power in POWERS]
     every = [scoring, *sharp]
-    right = np.array([_accuracies(each.sharpened(probabilities), log) for each in every])
-    missed = right[right.mean(1).argmax()] - right  # shape (powers, questions)
+    return every[_first_as_accurate([each.sharpened(probabilities) for each in every], log)]
+
+
+def baseline_score(log: Log) -> str | None:
+    """The logged score that the baseline's votes, of best-of-N weighted, are weighted by.
+
+    Compared with a weaker one, ways to spend would seem to save what another score saves alone. But
+    of scores that are about as good, the one that is luckiest here is no better elsewhere.
+
+    Args:
+        log: samples to calibrate on.
+
+    Returns:
+        Of the scores within a standard error, over questions, of the most accurate one the first;
+        None where no score was logged.
+    """
+    names = list(log.scores.values)
+    if not names:
+        return None
+    return names[_first_as_accurate(list(map(log.scores.probabilities, names)), log)]
+
+
+def _first_as_accurate(scores: Sequence[NDArray[np.float64]], log: Log) -> int:
+    """The first of several scores by which votes are about as often right as by any of them."""
+    right = np.array([_accuracies(each, log) for each in scores])
+    missed = right[right.mean(1).argmax()] - right  # shape (scores, questions)
     close = missed.mean(1) <= missed.std(1) / np.sqrt(len(log.answer))
-    return every[int(close.argmax())]
+    return int(close.argmax())
 
 
 def _accuracies(scores: NDArray[np.float64], log: Log) -> NDArray[np.float64]:

@@ -126,7 +126,7 @@ class Summary(JsonArtifact):
         baseline: name of the curve that the ways are compared with, see
             `calibration.report.summarise.stronger_baseline`.
         baseline_score: of logged scores the one that weighs the votes of best-of-N weighted, see
-            `calibration.from_logs.baseline_score`; None where none was logged.
+            `calibration.fitting.log_scoring.baseline_score`; None where none was logged.
         groups: all prompts first, then the oracle bins from the easiest on.
         predictor: quality of the predictor; None where there was nothing to predict from.
         ways: the savings at the highest accuracy of the baseline that any way reaches, of the ways

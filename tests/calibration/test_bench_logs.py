@@ -287,7 +287,7 @@ def test_of_several_scores_the_baseline_has_the_most_accurate(tmp_path: Path) ->
     found = measure_splits(log, 0.5, [0], BUDGETS, [1], 1, 1)
     assert found.findings.baseline == BASELINE
     assert found.notes == (
-        f"The score of {BASELINE}, the most accurate in each calibration: score 0, told 2.",
+        f"The score of {BASELINE}, as each calibration chose it: score 0, told 2.",
     )
     best = next(c for c in baseline_curves(log, [8], "told", 1) if c.name == BASELINE)
     assert by_name(found.findings)[BASELINE].at(8).accuracy == pytest.approx(best.correct.mean())
