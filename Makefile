@@ -71,7 +71,7 @@ site: $(INSTALLED)-docs
 tutorials: $(INSTALLED)-docs
 	$(RUN)/python -m benchmarks.site.tutorials
 
-# Rebuild everything under benchmarks/testbed: two to three hours on 2 cores.
+# Rebuild everything under benchmarks/testbed: about two hours on 2 cores.
 testbed: $(INSTALLED)-report,training
 	$(MAKE) --jobs=2 train-reviser train-reviser_orm train-prm train-orm
 	$(RUN)/python -m benchmarks.testbed.make_data
