@@ -142,7 +142,7 @@ def _sharpened(scoring: Scoring, probabilities: NDArray[np.float64], log: Log) -
     top = float(f"{np.quantile(probabilities[log.answer != UNANSWERED], TOP):.6g}")
     sharp = [scoring.model_copy(update={"top": top, "power": float(power)}) for power in POWERS]
     every = [scoring, *sharp]
-    return every[_first_as_accurate([each.sharpened(probabilities) for each in every], log)]
+    return every[_first_as_accurate([each.sharpened(probabilities) for each in every], log, 1)]
 
 
 def baseline_score(log: Log) -> str | None:
@@ -155,20 +155,26 @@ def baseline_score(log: Log) -> str | None:
         log: samples to calibrate on.
 
     Returns:
-        Of the scores within a standard error, over questions, of the most accurate one the first;
-        None where no score was logged.
+        Of the scores within two standard errors, over questions, of the most accurate one the
+        first; None where no score was logged.
     """
     names = list(log.scores.values)
     if not names:
         return None
-    return names[_first_as_accurate(list(map(log.scores.probabilities, names)), log)]
+    return names[_first_as_accurate(list(map(log.scores.probabilities, names)), log, 2)]
 
 
-def _first_as_accurate(scores: Sequence[NDArray[np.float64]], log: Log) -> int:
-    """The first of several scores by which votes are about as often right as by any of them."""
+def _first_as_accurate(scores: Sequence[NDArray[np.float64]], log: Log, errors: float) -> int:
+    """The first of several scores by which votes are about as often right as by any of them.
+
+    Args:
+        scores: of every sample, each.
+        log: the samples.
+        errors: standard errors, over questions, that it may be below the most accurate.
+    """
     right = np.array([_accuracies(each, log) for each in scores])
     missed = right[right.mean(1).argmax()] - right  # shape (scores, questions)
-    close = missed.mean(1) <= missed.std(1) / np.sqrt(len(log.answer))
+    close = missed.mean(1) <= errors * missed.std(1) / np.sqrt(len(log.answer))
     return int(close.argmax())
 
 
