@@ -4,6 +4,13 @@ from benchmarks.pages.tables import Data, measured_by, table, targets
 from benchmarks.peers.measure import HEADS, cells_of
 
 COMMAND = "python -m benchmarks.peers"
+# Measured with both verifiers' passes logged.
+CAUSE = (
+    "What its_hub's best-of-N does not do: score a prompt whose solutions are all alike, as those "
+    "of easy prompts often are with N = 4, and ask the server for log-probabilities, which our "
+    "fitted score reads. Ours scores every solution, for receipts and the watch for drift read the "
+    "scores. Where a run takes few seconds, turns differ by more than most of these ratios."
+)
 
 
 def short(peers: Data) -> str:
@@ -32,6 +39,7 @@ def full(peers: Data) -> str:
         "server.",
         table(HEADS, cells_of(peers["rows"])),
         targets(peers["targets"]),
+        CAUSE,
     ]
     if peers["not measured"]:
         reasons = (f"- {what}: {why}" for what, why in peers["not measured"].items())
